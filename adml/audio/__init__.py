@@ -1,0 +1,1 @@
+"""From files to features: decoding, log-mel features, augmentation."""

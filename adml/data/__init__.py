@@ -1,0 +1,1 @@
+"""Word segments, K x M batches, trial lists and synthetic speech."""

@@ -1,0 +1,1 @@
+"""What is done to evaluate: embedding, suites, records, plots, reports."""

@@ -1,0 +1,1 @@
+"""Building blocks: SE-Res2 blocks, pooling, cross-attention, normalisation."""

@@ -1,0 +1,1 @@
+"""The loss functions of the paper, unreduced, and their weighted total."""

@@ -1,0 +1,1 @@
+"""The encoders, the modality classifier and the whole ADML model."""

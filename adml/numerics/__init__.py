@@ -1,0 +1,1 @@
+"""The ground: ragged flattening, gradient reversal, replicas."""

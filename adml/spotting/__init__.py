@@ -1,0 +1,1 @@
+"""From a typed keyword to a score on audio."""

@@ -1,0 +1,1 @@
+"""From text to phonemes: inventory, grapheme-to-phoneme conversion, phone distance."""

@@ -1,0 +1,268 @@
+"""Every choice of an experiment as frozen dataclasses; the default values are the paper's.
+
+A value that the paper does not state says "chosen" in its help text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from adml.config_file import apply_overrides, from_mapping, option, parse_yaml, read_text, to_mapping
+from adml.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Log-mel front end (paper, section 4.1)."""
+
+    sample_rate_hz: int = option(16000, low=8000, high=48000, text="chosen")
+    window_ms: float = option(25.0, low=1.0, high=200.0)
+    shift_ms: float = option(10.0, low=1.0, high=100.0)
+    mel_bins: int = option(40, low=4, high=256)
+    low_hz: float = option(20.0, low=0.0, text="chosen")
+    high_hz: float = option(7600.0, low=100.0, text="chosen")
+
+    def __post_init__(self):
+        if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
+            raise ConfigError(
+                f"high_hz must lie between low_hz and half the sample rate. Received: {self.high_hz}."
+            )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which aligned speech is read and which word segments are cut from it."""
+
+    root: str = option("", text="folder that holds the sets; usually given by --speech")
+    train: tuple[str, ...] = option(("train",), text="sets as FOLDER or FOLDER:PATH_PREFIX")
+    words_file: str = option("words.tsv")
+    min_words: int = option(1, low=1, high=16, text="chosen")
+    max_words: int = option(4, low=1, high=16, text="chosen")
+    min_seconds: float = option(0.3, low=0.05, text="chosen")
+    max_seconds: float = option(2.5, low=0.1, text="chosen")
+    max_gap_seconds: float = option(0.3, low=0.0, text="chosen: a longer pause ends a phrase")
+    min_confidence: float | None = option(None, text="alignments below this are left out")
+    exclude_words: tuple[str, ...] = option((), text="segments that hold one of these words are left out")
+
+    def __post_init__(self):
+        if self.min_words > self.max_words or self.min_seconds >= self.max_seconds:
+            raise ConfigError(
+                "the minimum exceeds the maximum. "
+                f"Received: words {self.min_words}-{self.max_words}, seconds {self.min_seconds}-{self.max_seconds}."
+            )
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """K keywords x M utterances (paper, section 4.1: 250 x 2)."""
+
+    keywords: int = option(250, low=2, high=100_000)
+    utterances: int = option(2, low=1, high=64)
+    min_utterances: int = option(2, low=1, text="keywords with fewer segments are left out; 1 repeats a segment")
+    neighbour_fraction: float = option(0.0, low=0.0, high=0.9, text="share of phonetic near neighbours in a batch")
+    keyword_classes: int | None = option(None, low=2, text="classes of L_key, most frequent first; null = all")
+
+
+@dataclass(frozen=True)
+class CutConfig:
+    """How a segment is cut from its recording (all chosen)."""
+
+    jitter_ms: float = option(20.0, low=0.0, high=500.0)
+    context_probability: float = option(0.0, low=0.0, high=1.0)
+    context_seconds: float = option(0.2, low=0.0, high=2.0)
+    padding_probability: float = option(0.0, low=0.0, high=1.0)
+    padding_seconds: float = option(0.45, low=0.0, high=5.0)
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Noise, reverberation and masks (paper, section 4.1; ranges chosen as in common recipes)."""
+
+    noise: tuple[str, ...] = option(("noise",), text="sets of noise recordings; an empty list = none")
+    noise_probability: float = option(0.5, low=0.0, high=1.0)
+    noise_snr_db: tuple[float, float] = option((0.0, 15.0), low=-40.0, high=100.0)
+    impulse_responses: tuple[str, ...] = option((), text="folders of room impulse responses")
+    reverberation_probability: float = option(0.5, low=0.0, high=1.0)
+    gain_db: tuple[float, float] = option((-10.0, 5.0), low=-60.0, high=40.0, text="chosen")
+    time_masks: int = option(1, low=0, high=10, text="chosen")
+    time_mask_frames: int = option(5, low=0, high=100, text="chosen")
+    frequency_masks: int = option(1, low=0, high=10, text="chosen")
+    frequency_mask_bins: int = option(6, low=0, high=40, text="chosen")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Encoders (paper, sections 3 and 4.1)."""
+
+    fast: bool = option(True, text="native rank-4 convolutions; false = plain Keras Conv1D")
+    text_units: int = option(256, low=8, high=2048, text="LSTM units a direction; 128 is the other reading")
+    attention_projections: str = option("qk", choices=("none", "qk", "qkv"), text="chosen; Eq. 1 writes raw Q, K, V")
+
+
+@dataclass(frozen=True)
+class UtteranceLossConfig:
+    """L_utt: asymmetric proxy term and the three relational terms (section 3.2)."""
+
+    asyp_weight: float = option(1.0, low=0.0, text="chosen: D and A alone leave the cosine undefined")
+    asyp_alpha: float = option(2.0, low=1e-3, text="chosen")
+    asyp_beta: float = option(40.0, low=1e-3, text="chosen")
+    asyp_margin: float = option(0.5, low=-1.0, high=1.0, text="chosen")
+    distance_weight: float = option(1.0, low=0.0, text="chosen")
+    angle_weight: float = option(2.0, low=0.0, text="chosen")
+    prototype_weight: float = option(1.0, low=0.0, text="chosen")
+    prototype_scale: float = option(20.0, low=1e-3, text="chosen; learnable")
+    infonce_weight: float = option(0.0, low=0.0, text="not in the paper: symmetric InfoNCE")
+    infonce_scale: float = option(20.0, low=1e-3, text="learnable")
+
+
+@dataclass(frozen=True)
+class PhonemeLossConfig:
+    """L_phn (Eq. 2) with AdaMS per phoneme class."""
+
+    weight: float = option(0.1, low=0.0, text="lambda_phn of Eq. 3")
+    kind: str = option("asyp", choices=("asyp", "proxy_bd", "proxy_ms", "clat", "none"))
+    adaptive: bool = option(True, text="AdaMS: alpha, beta, lambda learnt per phoneme class")
+    parametrisation: str = option("clamp", choices=("clamp", "softplus"), text="chosen")
+    alpha: float = option(0.01, low=1e-3)
+    beta: float = option(1.5, low=1e-3)
+    margin: float = option(0.01, low=-1.0, high=1.0, text="lambda of Eq. 2")
+    temperature: float = option(0.07, low=1e-3, text="of clat")
+
+
+@dataclass(frozen=True)
+class MonotonicLossConfig:
+    """L_MM: monotonic matching."""
+
+    weight: float = option(1.0, low=0.0)
+    width: float = option(0.2, low=1e-3, text="chosen: g of the guided-attention penalty")
+
+
+@dataclass(frozen=True)
+class KeywordLossConfig:
+    """L_key: the auxiliary keyword classifier of the acoustic encoder."""
+
+    weight: float = option(1.0, low=0.0)
+    kind: str = option("sphereface2", choices=("sphereface2", "aam_softmax", "triplet", "none"))
+    variant: str = option("C", choices=("A", "C"), text="chosen: SphereFace2 type")
+    scale: float = option(32.0, low=1e-3, text="chosen")
+    margin: float = option(0.2, low=0.0, high=2.0, text="chosen")
+    exponent: float = option(3.0, low=1.0, text="chosen: t")
+    balance: float = option(0.7, low=0.0, high=1.0, text="chosen: lambda of SphereFace2")
+    ramp_start_epoch: float = option(10.0, low=0.0, text="chosen: the margin is 0 before")
+    ramp_end_epoch: float = option(30.0, low=0.0, text="chosen: the margin is whole after")
+
+
+@dataclass(frozen=True)
+class AdversarialLossConfig:
+    """L_adv at both levels (Eq. 4), through the gradient reversal layer."""
+
+    phoneme: bool = option(True)
+    utterance: bool = option(True)
+    strength: float = option(0.1, low=0.0, text="lambda_adv of Eq. 4")
+
+
+@dataclass(frozen=True)
+class LossesConfig:
+    """All terms of Eq. 3 to 5."""
+
+    utterance: UtteranceLossConfig = option(UtteranceLossConfig())
+    phoneme: PhonemeLossConfig = option(PhonemeLossConfig())
+    monotonic: MonotonicLossConfig = option(MonotonicLossConfig())
+    keyword: KeywordLossConfig = option(KeywordLossConfig())
+    adversarial: AdversarialLossConfig = option(AdversarialLossConfig())
+    ctc_weight: float = option(0.0, low=0.0, text="not in the paper: CTC head on the frames")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW (paper, section 4.1)."""
+
+    learning_rate: float = option(1e-4, low=0.0, high=1.0)
+    weight_decay: float = option(1e-5, low=0.0, high=1.0)
+    schedule: str = option("halving", choices=("halving", "cosine"))
+    halve_every_epochs: float = option(20.0, low=0.01)
+    warmup_steps: int = option(0, low=0)
+    clip_norm: float = option(5.0, low=0.0, text="chosen: global norm of the network's gradients")
+    constants_learning_rate: float = option(1e-4, low=0.0, high=1.0, text="chosen: alpha, beta, lambda and scales")
+    bias_learning_rate: float = option(1e-2, low=0.0, high=1.0, text="chosen: the bias of SphereFace2")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Length, devices and records of a run."""
+
+    epochs: float = option(100.0, low=0.0, text="one epoch is one pass over the keywords")
+    steps: int | None = option(None, low=1, text="overrides epochs")
+    replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
+    loss_scope: str = option("global", choices=("global", "replica"), text="chosen")
+    log_every_steps: int = option(10, low=1)
+    checkpoint_every_steps: int = option(200, low=1)
+    keep_checkpoints: int = option(2, low=1)
+    deterministic: bool = option(False)
+
+
+@dataclass(frozen=True)
+class TrialsConfig:
+    """One list of trials: where its clips come from and how it is drawn."""
+
+    name: str = option("")
+    kind: str = option("words", choices=("words", "phrases_easy", "phrases_hard", "classification", "keywords"))
+    folder: str = option("")
+    prefix: str = option("")
+    words_file: str = option("words.tsv")
+    min_seconds: float = option(0.5, low=0.0)
+    max_clips: int | None = option(None, low=1)
+    negatives: int = option(50, low=1, text="negatives per positive")
+    positives: int = option(3000, low=1, text="of phrase lists")
+    seed: int = option(0)
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """The trial lists of a run and the bootstrap."""
+
+    trials: tuple[TrialsConfig, ...] = option(())
+    resamples: int = option(1000, low=0, text="of the bootstrap over words")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment."""
+
+    name: str = option("adml_sf2")
+    description: str = option("")
+    seed: int = option(0, low=0)
+    features: FeaturesConfig = option(FeaturesConfig())
+    data: DataConfig = option(DataConfig())
+    batches: BatchConfig = option(BatchConfig())
+    cut: CutConfig = option(CutConfig())
+    augmentation: AugmentationConfig = option(AugmentationConfig())
+    model: ModelConfig = option(ModelConfig())
+    losses: LossesConfig = option(LossesConfig())
+    optimizer: OptimizerConfig = option(OptimizerConfig())
+    training: TrainingConfig = option(TrainingConfig())
+    evaluation: EvaluationConfig = option(EvaluationConfig())
+
+
+def load_config(path: str | Path | None = None, overrides: list[str] | None = None) -> Config:
+    """Read a configuration: the defaults, then the file, then the overrides.
+
+    Args:
+        path: YAML file that states what differs from the defaults; None for the defaults.
+        overrides: items `dotted.key=value`.
+
+    Raises:
+        ConfigError: the file or a key is wrong; the message holds the dotted path.
+    """
+    values = parse_yaml(read_text(path), source=str(path)) if path is not None else {}
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a mapping. Received: {type(values).__name__}.")
+    return from_mapping(Config, apply_overrides(values, overrides or []))
+
+
+def dump_config(config: Config) -> str:
+    """The whole resolved configuration as YAML text; `load_config` reads it back equal."""
+    return yaml.safe_dump(to_mapping(config), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,113 @@
+"""Checkpoints that are whole or absent: written aside, checksummed, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from adml.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_MANIFEST = "manifest.json"
+
+
+class Checkpoints:
+    """Save and restore everything a run needs to go on as if it had never stopped.
+
+    The position in the data is a function of the step alone, so the state is: variables, optimizer slots
+    and the step.
+
+    Args:
+        folder: where the checkpoints lie, one folder a step.
+        keep: how many of the newest stay.
+        objects: trackable objects by name (model, losses, optimizers).
+    """
+
+    def __init__(self, folder: str | Path, *, keep: int = 2, **objects):
+        self.folder = Path(folder)
+        self.keep = keep
+        self._checkpoint = tf.train.Checkpoint(**objects)
+
+    def steps(self) -> list[int]:
+        """Steps of the whole checkpoints, oldest first."""
+        names = [path.name for path in self.folder.glob("step-*") if (path / _MANIFEST).is_file()]
+        return sorted(int(name.removeprefix("step-")) for name in names if name.removeprefix("step-").isdigit())
+
+    def save(self, step: int) -> Path:
+        """Write the state after `step` steps; older checkpoints beyond `keep` are removed.
+
+        Raises:
+            DataError: the folder cannot be written; the older checkpoints stay.
+        """
+        target = self.folder / f"step-{step:08d}"
+        aside = self.folder / f"{target.name}.part"
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            self._checkpoint.write(str(aside / "state"))
+            sums = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
+            (aside / _MANIFEST).write_text(json.dumps({"step": step, "sha256": sums}, indent=1))
+            _flush(aside)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(aside, target)
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise DataError(f"Cannot write the checkpoint {target}: {error}. Free some space and resume.") from error
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / f"step-{old:08d}", ignore_errors=True)
+        return target
+
+    def restore_latest(self) -> int:
+        """Restore the newest undamaged checkpoint.
+
+        Returns:
+            The number of steps it had done; 0 where there is no checkpoint.
+
+        Raises:
+            DataError: there are checkpoints and each of them is damaged or of another model.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            folder = self.folder / f"step-{step:08d}"
+            damage = self._damage(folder)
+            if damage:
+                logger.warning("Checkpoint %s is damaged (%s); the one before it is tried.", folder, damage)
+                continue
+            status = self._checkpoint.read(str(folder / "state"))
+            try:
+                status.assert_existing_objects_matched()
+            except AssertionError as error:
+                raise DataError(f"Checkpoint {folder} is of another model or configuration: {error}") from None
+            return step
+        if steps:
+            raise DataError(f"Every checkpoint in {self.folder} is damaged. Expected: at least one whole one.")
+        return 0
+
+    @staticmethod
+    def _damage(folder: Path) -> str | None:
+        try:
+            sums = json.loads((folder / _MANIFEST).read_text())["sha256"]
+            wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
+        except (OSError, ValueError, KeyError) as error:
+            return str(error)
+        return f"checksum of {wrong[0]}" if wrong else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(
+            file.read()
+        ).hexdigest()
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

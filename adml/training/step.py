@@ -1,0 +1,161 @@
+"""One training step under a distribution strategy: features, both towers, all losses, update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from adml.audio.features import mask_spans
+
+
+UTTERANCE_KEYS = ("waveform", "waveform_lengths", "time_masks", "frequency_masks")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variables that share an optimizer.
+
+    Args:
+        optimizer: a Keras optimizer without clipping of its own.
+        variables: what it updates.
+        clip_norm: bound of the gradients' global norm, after the sum over replicas; None for no clipping.
+    """
+
+    optimizer: Any
+    variables: list
+    clip_norm: float | None = None
+
+
+def make_groups(model: keras.Model, losses: keras.layers.Layer, *, learning_rate, weight_decay: float,
+                clip_norm: float, constants_learning_rate, bias_learning_rate: float) -> dict[str, Group]:
+    """Split the variables: network; learnable constants (no decay, no clipping); bias of SphereFace2.
+
+    Args:
+        model: the ADML model, built.
+        losses: the total loss, built.
+        learning_rate: rate or schedule of the network.
+        weight_decay: decoupled decay of the network.
+        clip_norm: global norm bound of the network; 0 for none.
+        constants_learning_rate: rate or schedule of alpha, beta, lambda and the scales.
+        bias_learning_rate: rate of the SphereFace2 bias.
+    """
+    constants, biases = list(losses.no_decay_no_clip_variables), list(losses.bias_variables)
+    apart = {id(variable) for variable in constants + biases}
+    network = list(model.trainable_variables)
+    network += [variable for variable in losses.trainable_variables if id(variable) not in apart]
+    adamw = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, jit_compile=False)
+    groups = {"network": Group(adamw, network, clip_norm or None)}
+    if constants:
+        adam = keras.optimizers.Adam(constants_learning_rate, jit_compile=False)
+        groups["constants"] = Group(adam, constants)
+    if biases:
+        groups["bias"] = Group(keras.optimizers.Adam(bias_learning_rate, jit_compile=False), biases)
+    for group in groups.values():
+        group.optimizer.build(group.variables)
+    return groups
+
+
+class TrainingStep:
+    """Forward, backward and update on one batch of K keywords x M utterances.
+
+    The same code runs on one device and on several: with `loss_scope="global"` each replica's loss is its
+    share of the loss over the whole batch, so the sum of the replicas' gradients is the gradient of one
+    replica on the same batch.
+
+    Args:
+        strategy: a tf.distribute strategy; model, losses and groups were made in its scope.
+        model: `adml.models.adml.ADML`.
+        losses: `adml.losses.total.TotalLoss`.
+        log_mel: `adml.audio.features.LogMel`.
+        groups: from `make_groups`.
+        loss_scope: "global" (pairs across replicas) or "replica" (pairs within one).
+    """
+
+    def __init__(self, strategy, model, losses, log_mel, groups: Mapping[str, Group], *, loss_scope: str = "global"):
+        self.strategy = strategy
+        self.model = model
+        self.losses = losses
+        self.log_mel = log_mel
+        self.groups = dict(groups)
+        self.loss_scope = loss_scope
+        self._compiled = tf.function(self._distributed, reduce_retracing=True)
+
+    def __call__(self, batch: Mapping[str, Any], margin_fraction: float = 1.0) -> dict[str, float]:
+        """Train on one batch.
+
+        Args:
+            batch: arrays of `adml.data.batches`.
+            margin_fraction: share of the keyword loss' margin in force.
+
+        Returns:
+            Each loss term, "total" and "gradient_norm" (of the network, before clipping) as floats.
+        """
+        values = self._compiled(self.distribute(batch), tf.constant(margin_fraction, tf.float32))
+        return {name: float(value) for name, value in values.items()}
+
+    def distribute(self, batch: Mapping[str, Any]):
+        """Give each replica a contiguous share of the keywords with their utterances."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
+        keywords = len(batch["phonemes"])
+        utterances = len(batch["waveform"]) // keywords
+        edges = np.linspace(0, keywords, replicas + 1).round().astype(int)
+
+        def share(context):
+            replica = context.replica_id_in_sync_group
+            first, last = edges[replica], edges[replica + 1]
+            rows = {name: utterances if name in UTTERANCE_KEYS else 1 for name in batch}
+            return {name: tf.convert_to_tensor(value[first * rows[name]:last * rows[name]])
+                    for name, value in batch.items()}
+
+        return self.strategy.experimental_distribute_values_from_function(share)
+
+    def _distributed(self, batch, margin_fraction):
+        values = self.strategy.run(self._replica, args=(batch, margin_fraction))
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        return {name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+                for name, value in values.items()}
+
+    def terms(self, batch, margin_fraction):
+        """Loss terms of this replica's share of a batch, in training mode."""
+        features, frame_lengths = self.log_mel(batch["waveform"], batch["waveform_lengths"])
+        features = mask_spans(features, batch["time_masks"], batch["frequency_masks"])
+        inputs = {"features": features, "frame_lengths": frame_lengths,
+                  "phonemes": batch["phonemes"], "phoneme_lengths": batch["phoneme_lengths"]}
+        outputs = self.model(inputs, training=True)
+        return self.losses(outputs, batch, margin_fraction=margin_fraction, scope=self.loss_scope, training=True)
+
+    def _replica(self, batch, margin_fraction):
+        with tf.GradientTape() as tape:
+            terms = self.terms(batch, margin_fraction)
+        variables = [group.variables for group in self.groups.values()]
+        gradients = tape.gradient(terms["total"], variables)
+        values = dict(terms)
+        for (name, group), group_gradients in zip(self.groups.items(), gradients):
+            pairs = [(g, v) for g, v in zip(group_gradients, group.variables) if g is not None]
+            norm = self._update(group, pairs)
+            if name == "network":
+                values["gradient_norm"] = norm / self.strategy.num_replicas_in_sync
+        return values
+
+    def _update(self, group: Group, pairs):
+        if not pairs:
+            return tf.zeros([])
+        gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
+        if self.strategy.num_replicas_in_sync > 1:
+            context = tf.distribute.get_replica_context()
+            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norm = tf.linalg.global_norm(gradients)
+        if group.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, group.clip_norm, use_norm=norm)
+        updates = zip(gradients, [variable for _, variable in pairs])
+        group.optimizer.apply_gradients(updates, skip_gradients_aggregation=True)
+        return norm
+

@@ -1,0 +1,86 @@
+"""The acoustic encoder: ECAPA-TDNN without subsampling, with a frame and an utterance embedding."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tf_keras as keras
+
+from adml.layers.convolution import TimeConvolution
+from adml.layers.fusing import valid_frames
+from adml.layers.normalisation import MaskedBatchNorm
+from adml.layers.pooling import ContextStatisticsPooling
+from adml.layers.res2 import ConvolutionUnit, SERes2Block
+
+
+class AcousticEncoder(keras.Model):
+    """ECAPA-TDNN of 256 filters (paper, sections 3.2 and 4.1): 1,766,880 trainable parameters.
+
+    Stem of 5 frames, three SE-Res2 blocks, aggregation of their outputs, a linear layer (the
+    frame embeddings), channel- and context-dependent statistics pooling, batch normalisation and
+    a dense layer (the utterance embedding). Padded frames take part in nothing.
+
+    Args:
+        mel_bins: Width M of the features.
+        channels: Filters of the stem and blocks.
+        embedding_dim: Width D of both outputs.
+        dilations: Dilation of each block.
+        scale: Channel groups of a block.
+        bottleneck: Width of the squeeze-excitation and of the pooling's attention.
+        fast: True: rank-4 tensors and native dilated convolutions. False: Keras' Conv1D. The
+            weights have the same names, shapes and order, the values are equal.
+    """
+
+    def __init__(self, mel_bins: int = 40, channels: int = 256, embedding_dim: int = 256, *,
+                 dilations: tuple[int, ...] = (2, 3, 4), scale: int = 8, bottleneck: int = 128,
+                 fast: bool = True, **kwargs):
+        super().__init__(**kwargs)
+        self.mel_bins, self.channels, self.embedding_dim = mel_bins, channels, embedding_dim
+        self.dilations, self.scale, self.bottleneck = tuple(dilations), scale, bottleneck
+        self.fast = fast
+        policy = self.dtype_policy
+        self.stem = ConvolutionUnit(channels, 5, dtype=policy, name="stem")
+        self.blocks = [SERes2Block(channels, dilation_rate=dilation, scale=scale,
+                                   bottleneck=bottleneck, dtype=policy, name=f"block_{index}")
+                       for index, dilation in enumerate(self.dilations)]
+        self.aggregation = ConvolutionUnit(channels * len(self.dilations), dtype=policy,
+                                           name="aggregation")
+        self.frame_projection = TimeConvolution(embedding_dim, dtype=policy, name="frames")
+        self.pooling = ContextStatisticsPooling(bottleneck, fast=fast, dtype=policy,
+                                                name="pooling")
+        self.pooled_norm = MaskedBatchNorm(dtype=policy, name="pooled_norm")
+        self.utterance_projection = keras.layers.Dense(embedding_dim, dtype=policy,
+                                                       name="utterance")
+
+    def call(self, features: tf.Tensor, lengths: tf.Tensor,
+             training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes.
+
+        Args:
+            features: `[B, F, M]` log-mel features; what stands on padded frames is ignored.
+            lengths: int `[B]` valid frames.
+            training: Whether batch statistics are used.
+
+        Returns:
+            Frame embeddings `[B, F, D]`, 0 on padding, and utterance embeddings `[B, D]`.
+        """
+        hidden = tf.cast(features, self.compute_dtype)
+        if self.fast:
+            hidden = tf.expand_dims(hidden, 1)
+        valid = valid_frames(lengths, hidden)
+        hidden = self.stem(tf.where(valid > 0, hidden, tf.zeros([], hidden.dtype)), valid,
+                           training=training)
+        outputs = []
+        for block in self.blocks:
+            hidden = block(hidden, valid, training=training)
+            outputs.append(hidden)
+        hidden = self.aggregation(tf.concat(outputs, axis=-1), valid, training=training)
+        frames = self.frame_projection(hidden) * valid
+        pooled = self.pooled_norm(self.pooling(frames, valid), training=training)
+        utterance = self.utterance_projection(pooled)
+        return (tf.squeeze(frames, 1) if self.fast else frames), utterance
+
+    def get_config(self) -> dict:
+        """Returns the arguments that make an equal model."""
+        return {"name": self.name, "mel_bins": self.mel_bins, "channels": self.channels,
+                "embedding_dim": self.embedding_dim, "dilations": list(self.dilations),
+                "scale": self.scale, "bottleneck": self.bottleneck, "fast": self.fast}

@@ -26,7 +26,7 @@ _split_cpu()
 
 @pytest.fixture(scope="session")
 def speech_root() -> Path:
-    """Folder of real speech (ADML_SPEECH, or shared/speech beside the repository); skips without."""
+    """Real speech: ADML_SPEECH, or shared/speech beside the repository; skips without."""
     root = Path(os.environ.get("ADML_SPEECH", SPEECH_FOLDER))
     if not root.is_dir():
         pytest.skip(f"no real speech at {root}; set ADML_SPEECH to a folder that holds it")

@@ -1,0 +1,38 @@
+"""Modality adversarial loss: a classifier must tell audio from text embeddings."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from adml.numerics.similarity import at_least_float32
+
+__all__ = ["AUDIO", "TEXT", "modality_cross_entropy"]
+
+AUDIO, TEXT = 0, 1
+
+
+def modality_cross_entropy(logits_audio, logits_text) -> tf.Tensor:
+    """Cross-entropy of both modalities, summed; chance is 2 ln 2.
+
+        CE(M(a_i), audio) + CE(M(t_i), text)                                      (Eq. 4)
+
+    The gradient reversal is in front of the classifier M, not here.
+
+    Args:
+        logits_audio: [P, 2] of the audio embeddings.
+        logits_text: [P, 2] of the text embeddings.
+
+    Returns:
+        [P].
+
+    Source:
+        paper, section 3.3, Eq. 4 and 5.
+    """
+    return _cross_entropy(logits_audio, AUDIO) + _cross_entropy(logits_text, TEXT)
+
+
+def _cross_entropy(logits, modality: int) -> tf.Tensor:
+    """-log softmax(logits)[modality], [P]."""
+    logits = at_least_float32(logits)
+    # Two classes: log(1 + exp(other - own)).
+    return tf.nn.softplus(logits[:, 1 - modality] - logits[:, modality])

@@ -5,16 +5,21 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def affine_product(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def affine_product(inputs: tf.Tensor, kernel: tf.Tensor,
+                   bias: tf.Tensor | None = None) -> tf.Tensor:
     """Returns `inputs @ kernel + bias` over the last axis as one matrix product.
+
+    A plain product of matrices on purpose: the gradient of a broadcast `tf.einsum` ("...c,cd")
+    ends the process with TensorFlow 2.17 and oneDNN.
 
     Args:
         inputs: `[..., C]`.
         kernel: `[C, D]`.
-        bias: `[D]`.
+        bias: `[D]`; None: nothing is added.
     """
-    flat = tf.reshape(inputs, [-1, kernel.shape[0]])
-    flat = tf.nn.bias_add(tf.matmul(flat, kernel), bias)
+    flat = tf.matmul(tf.reshape(inputs, [-1, kernel.shape[0]]), kernel)
+    if bias is not None:
+        flat = tf.nn.bias_add(flat, bias)
     shape = tf.concat([tf.shape(inputs)[:-1], [kernel.shape[1]]], axis=0)
     outputs = tf.reshape(flat, shape)
     outputs.set_shape(inputs.shape[:-1].concatenate(kernel.shape[1]))

@@ -99,7 +99,7 @@ class ContextStatisticsPooling(keras.layers.Layer):
             return self.logits(self.hidden(tf.concat([inputs, tiled], axis=-1)))
         kernel = tf.cast(self.hidden.kernel[0], inputs.dtype)
         common = affine_product(context, kernel[self.channels:], self.hidden.bias)
-        own = tf.einsum("...fc,cd->...fd", inputs, kernel[:self.channels])
+        own = affine_product(inputs, kernel[:self.channels])
         return affine_product(tf.tanh(own + common), self.logits.kernel[0], self.logits.bias)
 
     def get_config(self) -> dict:

@@ -1,0 +1,214 @@
+"""Batches of K keywords x M utterances: a pure function of (seed, epoch, position)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adml.data.cutting import Cutter
+from adml.data.sampling import KeywordDraw, build_keywords
+from adml.data.segments import SegmentTable
+from adml.data.store import PcmStore
+from adml.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from adml.text.g2p import G2P
+
+SAMPLES_MULTIPLE = 1600
+"""Waveforms are padded to a multiple of this, so that few shapes occur."""
+
+_PHONEMES_MULTIPLE = 4
+_UTTERANCE = 104
+_SHAPES = {
+    "waveform": ("float32", (None, None)),
+    "waveform_lengths": ("int32", (None,)),
+    "time_masks": ("int32", (None, None, 2)),
+    "frequency_masks": ("int32", (None, None, 2)),
+    "phonemes": ("int32", (None, None)),
+    "phoneme_lengths": ("int32", (None,)),
+    "phoneme_classes": ("int32", (None, None)),
+    "text_ids": ("int32", (None,)),
+    "keyword_labels": ("int32", (None,)),
+}
+
+
+class BatchSource:
+    """Draw, cut and disturb batches of K keywords x M utterances (paper, section 4.1: 250 x 2).
+
+    A batch is a dict of NumPy arrays, with B = K * M and utterance b of keyword b // M:
+    waveform float32 [B, T] (zero padded), waveform_lengths int32 [B] in samples, time_masks and
+    frequency_masks int32 [B, n, 2] (first, width), phonemes int32 [K, L] (0 = padding),
+    phoneme_lengths int32 [K], phoneme_classes int32 [K, L] (-1 = padding), text_ids int32 [K]
+    (equal for equal pronunciations, all different in a batch), keyword_labels int32 [K]
+    (-1 = outside the classifier).
+
+    Args:
+        segments, store: what is spoken where, and the decoded audio.
+        g2p: texts to phonemes.
+        keywords_per_batch, utterances_per_keyword: K and M.
+        seed: the same seed gives the same batches.
+        min_utterances: keywords with fewer segments are left out; with 1, a keyword with fewer
+            than M segments shows the same ones again, cut and disturbed anew.
+        neighbour_fraction: share of a batch that are phonetic near neighbours of the others.
+        length_window: number of neighbouring batches whose keywords are dealt to them by length;
+            1 leaves the random order.
+        keyword_classes: classes of the keyword classifier, most frequent first; None for all.
+        cutter: how a segment becomes a waveform; the default `Cutter()` where None.
+
+    Raises:
+        UsageError: an argument is out of range; the message names it.
+        DataError: no keyword, fewer than K keywords, or a single class is left.
+    """
+
+    def __init__(
+        self,
+        segments: SegmentTable,
+        store: PcmStore,
+        *,
+        g2p: G2P,
+        keywords_per_batch: int = 250,
+        utterances_per_keyword: int = 2,
+        seed: int = 0,
+        min_utterances: int = 2,
+        neighbour_fraction: float = 0.0,
+        length_window: int = 1,
+        keyword_classes: int | None = None,
+        cutter: Cutter | None = None,
+    ):
+        _check(
+            keywords_per_batch=(keywords_per_batch, 1, None),
+            utterances_per_keyword=(utterances_per_keyword, 1, None),
+            seed=(seed, 0, None),
+            min_utterances=(min_utterances, 1, utterances_per_keyword),
+            neighbour_fraction=(neighbour_fraction, 0, (keywords_per_batch - 1) / keywords_per_batch),
+            length_window=(length_window, 1, None),
+            keyword_classes=(2 if keyword_classes is None else keyword_classes, 2, None),
+        )
+        self.segments, self.store, self.seed = segments, store, seed
+        self.cutter = cutter or Cutter()
+        self.keywords = build_keywords(segments, store, g2p, min_utterances=min_utterances)
+        if len(self.keywords) < max(2, keywords_per_batch):
+            raise DataError(
+                f"There are too few keywords for a batch. Expected: {keywords_per_batch} and at "
+                f"least 2. Received: {len(self.keywords)} with {min_utterances} or more segments. "
+                "Take smaller batches or more speech."
+            )
+        self.num_classes = min(keyword_classes or len(self.keywords), len(self.keywords))
+        self._draw = KeywordDraw(
+            self.keywords, segments.speaker, keywords_per_batch=keywords_per_batch,
+            utterances_per_keyword=utterances_per_keyword,
+            neighbour_fraction=neighbour_fraction, seed=seed, length_window=length_window,
+            seconds=segments.end_s - segments.start_s,
+        )
+        self._codes = np.array(
+            [store.code(path) if path in store else -1 for path in segments.utterances]
+        )
+
+    @property
+    def num_keywords(self) -> int:
+        """Different pronunciations that are drawn from."""
+        return len(self.keywords)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one pass over the keywords."""
+        return self._draw.batches_per_epoch
+
+    def batch(self, epoch: int, position: int) -> dict[str, np.ndarray]:
+        """Batch number `position` of an epoch; the same arguments give the same arrays.
+
+        Raises:
+            UsageError: the epoch is negative or has no such position.
+        """
+        _check(epoch=(epoch, 0, None), position=(position, 0, self.batches_per_epoch - 1))
+        numbers = self._draw.draw_keywords(epoch, position)
+        rows = np.concatenate(
+            [
+                self._draw.draw_segments(epoch, position, place, keyword)
+                for place, keyword in enumerate(numbers.tolist())
+            ]
+        )
+        return self._audio(epoch, position, rows) | self._text(numbers)
+
+    def _audio(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        table, cutter = self.segments, self.cutter
+        waveforms, time_masks, frequency_masks = [], [], []
+        for place, row in enumerate(rows.tolist()):
+            rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
+            code = int(self._codes[table.utterance[row]])
+            waveforms.append(
+                cutter.waveform(
+                    rng, self.store, code, float(table.start_s[row]), float(table.end_s[row])
+                )
+            )
+            over_time, over_frequency = cutter.masks(rng, len(waveforms[-1]))
+            time_masks.append(over_time)
+            frequency_masks.append(over_frequency)
+        return {
+            "waveform": _padded(waveforms, SAMPLES_MULTIPLE, 0, np.float32),
+            "waveform_lengths": np.array([len(item) for item in waveforms], np.int32),
+            "time_masks": np.stack(time_masks),
+            "frequency_masks": np.stack(frequency_masks),
+        }
+
+    def _text(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        ids = [self.keywords.ids[number] for number in numbers]
+        classes = [np.frombuffer(self.keywords.classes[number], np.uint8) for number in numbers]
+        return {
+            "phonemes": _padded(ids, _PHONEMES_MULTIPLE, 0, np.int32),
+            "phoneme_lengths": np.array([len(item) for item in ids], np.int32),
+            "phoneme_classes": _padded(classes, _PHONEMES_MULTIPLE, -1, np.int32),
+            "text_ids": numbers.astype(np.int32),
+            "keyword_labels": np.where(numbers < self.num_classes, numbers, -1).astype(np.int32),
+        }
+
+    def dataset(self, start_step: int, stop_step: int, *, prefetch: int = 4) -> tf.data.Dataset:
+        """Batches of steps `start_step` to `stop_step` - 1, in order, made in the background.
+
+        Step s is batch s % batches_per_epoch of epoch s // batches_per_epoch, so that a run can be
+        taken up at any step.
+
+        Args:
+            start_step, stop_step: range of steps.
+            prefetch: batches made ahead; two are made at a time.
+
+        Raises:
+            UsageError: the range is negative or backwards.
+        """
+        import tensorflow as tf
+
+        _check(start_step=(start_step, 0, None), stop_step=(stop_step, start_step, None))
+        names = list(_SHAPES)
+
+        def make(step: int) -> list[np.ndarray]:
+            batch = self.batch(*divmod(int(step), self.batches_per_epoch))
+            return [batch[name] for name in names]
+
+        def shaped(step: tf.Tensor) -> dict[str, tf.Tensor]:
+            values = tf.numpy_function(make, [step], [_SHAPES[name][0] for name in names])
+            shapes = (_SHAPES[name][1] for name in names)
+            return {
+                name: tf.ensure_shape(value, shape)
+                for name, value, shape in zip(names, values, shapes, strict=True)
+            }
+
+        steps = tf.data.Dataset.range(start_step, stop_step)
+        return steps.map(shaped, num_parallel_calls=2, deterministic=True).prefetch(prefetch)
+
+
+def _padded(rows: list, multiple: int, fill: float, dtype: type) -> np.ndarray:
+    longest = max(len(row) for row in rows)
+    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded
+
+
+def _check(**ranges: tuple[float, float, float | None]) -> None:
+    for name, (value, low, high) in ranges.items():
+        if value < low or (high is not None and value > high):
+            bounds = f"at least {low}" if high is None else f"{low:g} to {high:g}"
+            raise UsageError(f"{name} is out of range. Expected: {bounds}. Received: {value}.")

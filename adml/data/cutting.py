@@ -1,0 +1,225 @@
+"""One segment into one waveform: where it is cut, what stands around it, how it is disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from adml.audio.augmentation import add_noise, draw_masks, gain, pad_quietly, reverberate
+from adml.audio.decoding import SAMPLE_RATE_HZ
+from adml.data.store import PcmStore
+from adml.errors import DataError, UsageError
+
+MIN_SAMPLES = 400
+"""No cut is shorter than one analysis window."""
+
+_FADE_SAMPLES = 80
+_WINDOW_SAMPLES, _SHIFT_SAMPLES = 400, 160
+
+
+class Cutter:
+    """Cut a segment from its recording and disturb it, all drawn from one generator.
+
+    First the place: both edges move by up to `jitter_ms`; then, one of the two at most, the cut is
+    widened into the neighbouring speech by U(0, context_seconds) on each side, or quiet of
+    U(0, padding_seconds) is put on each side: the quietest stretch of the same recording, a noise
+    recording at a low level, or white noise at a low level. Then level, reverberation and noise.
+    The defaults for noise and reverberation follow the paper, section 4.1; all else is chosen.
+
+    Args:
+        jitter_ms: largest move of an edge, either way, kept within the recording.
+        context_probability, context_seconds: widening into the neighbouring speech.
+        padding_probability, padding_seconds: quiet before and after; the two probabilities
+            together are at most 1.
+        padding_level_db: range of the level of added quiet, in dB below full scale.
+        gain_db: range of the change of level.
+        impulse_responses: float32 [R] each, 16 kHz; cut to `impulse_response_seconds`.
+        reverberation_probability: of an utterance, where there are impulse responses.
+        noise: recordings of noise, or None.
+        noise_probability, noise_snr_db: of an utterance, and the range of its SNR.
+        time_masks, time_mask_frames: number and largest width of the time masks; a mask covers
+            at most a fifth of the frames.
+        frequency_masks, frequency_mask_bins: the same over mel bins.
+        mel_bins: number of mel bins.
+
+    Raises:
+        UsageError: a probability or a range is out of bounds; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        jitter_ms: float = 20.0,
+        context_probability: float = 0.0,
+        context_seconds: float = 0.2,
+        padding_probability: float = 0.0,
+        padding_seconds: float = 0.45,
+        padding_level_db: tuple[float, float] = (-80.0, -50.0),
+        gain_db: tuple[float, float] = (-10.0, 5.0),
+        impulse_responses: Sequence[np.ndarray] = (),
+        impulse_response_seconds: float = 0.5,
+        reverberation_probability: float = 0.5,
+        noise: PcmStore | None = None,
+        noise_probability: float = 0.5,
+        noise_snr_db: tuple[float, float] = (0.0, 15.0),
+        time_masks: int = 1,
+        time_mask_frames: int = 5,
+        frequency_masks: int = 1,
+        frequency_mask_bins: int = 6,
+        mel_bins: int = 40,
+    ):
+        _check_probabilities(
+            context_probability=context_probability,
+            padding_probability=padding_probability,
+            context_and_padding_probability=context_probability + padding_probability,
+            reverberation_probability=reverberation_probability,
+            noise_probability=noise_probability,
+        )
+        _check_ranges(
+            padding_level_db=padding_level_db, gain_db=gain_db, noise_snr_db=noise_snr_db,
+            jitter_ms=(0, jitter_ms), context_seconds=(0, context_seconds),
+            padding_seconds=(0, padding_seconds),
+            impulse_response_seconds=(0, impulse_response_seconds),
+            time_masks=(0, time_masks), time_mask_frames=(0, time_mask_frames),
+            frequency_masks=(0, frequency_masks), frequency_mask_bins=(0, frequency_mask_bins),
+            mel_bins=(1, mel_bins),
+        )
+        self.jitter = jitter_ms / 1000.0
+        self.context_probability, self.context_seconds = context_probability, context_seconds
+        self.padding_probability, self.padding_seconds = padding_probability, padding_seconds
+        self.padding_level_db, self.gain_db = padding_level_db, gain_db
+        longest = max(1, int(impulse_response_seconds * SAMPLE_RATE_HZ))
+        self.impulse_responses = [_from_direct_path(item, longest) for item in impulse_responses]
+        self.reverberation_probability = reverberation_probability
+        self.noise, self.noise_probability = noise, noise_probability
+        self.noise_snr_db = noise_snr_db
+        self.time_masks, self.time_mask_frames = time_masks, time_mask_frames
+        self.frequency_masks, self.frequency_mask_bins = frequency_masks, frequency_mask_bins
+        self.mel_bins = mel_bins
+
+    def waveform(
+        self, rng: np.random.Generator, store: PcmStore, code: int, start_s: float, end_s: float
+    ) -> np.ndarray:
+        """Cut and disturb one segment.
+
+        Args:
+            rng: the only source of chance.
+            store, code: the recording.
+            start_s, end_s: the segment in seconds.
+
+        Returns:
+            float32 [T], T >= 400.
+        """
+        speech = self._cut(rng, store, code, start_s, end_s)
+        speech = gain(speech, float(rng.uniform(*self.gain_db)))
+        if self.impulse_responses and rng.random() < self.reverberation_probability:
+            response = self.impulse_responses[int(rng.integers(len(self.impulse_responses)))]
+            speech = reverberate(speech, response)
+        if self.noise is not None and rng.random() < self.noise_probability:
+            piece = self._noise_piece(rng, len(speech))
+            speech = add_noise(speech, piece, float(rng.uniform(*self.noise_snr_db)))
+        return speech.astype(np.float32, copy=False)
+
+    def masks(self, rng: np.random.Generator, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Time masks int32 [n, 2] within the utterance's frames and frequency masks int32 [n, 2]."""
+        frames = 1 + max(0, num_samples - _WINDOW_SAMPLES) // _SHIFT_SAMPLES
+        widest = min(self.time_mask_frames, frames // 5)
+        return (
+            draw_masks(rng, self.time_masks, frames, widest),
+            draw_masks(rng, self.frequency_masks, self.mel_bins, self.frequency_mask_bins),
+        )
+
+    def _cut(
+        self, rng: np.random.Generator, store: PcmStore, code: int, start_s: float, end_s: float
+    ) -> np.ndarray:
+        start_s += float(rng.uniform(-self.jitter, self.jitter))
+        end_s += float(rng.uniform(-self.jitter, self.jitter))
+        surroundings = rng.random()
+        context = surroundings < self.context_probability
+        if context:
+            start_s -= float(rng.uniform(0, self.context_seconds))
+            end_s += float(rng.uniform(0, self.context_seconds))
+        speech = _at_least_a_window(store, code, start_s, end_s)
+        if not context and surroundings < self.context_probability + self.padding_probability:
+            speech = self._pad(rng, store, code, speech)
+        return speech
+
+    def _pad(
+        self, rng: np.random.Generator, store: PcmStore, code: int, speech: np.ndarray
+    ) -> np.ndarray:
+        """Quiet on both sides; the speech fades in and out, so that its edges do not click."""
+        before, after = (
+            int(seconds * SAMPLE_RATE_HZ) for seconds in rng.uniform(0, self.padding_seconds, 2)
+        )
+        level_db = float(rng.uniform(*self.padding_level_db))
+        kind = int(rng.integers(3))
+        fade = np.linspace(0, 1, min(_FADE_SAMPLES, len(speech) // 2), dtype=np.float32)
+        speech = speech.copy()
+        speech[: len(fade)] *= fade
+        speech[len(speech) - len(fade) :] *= fade[::-1]
+        quiet = None
+        if kind == 0:
+            quiet = _real_quiet(store.quiet(code), speech)
+        elif kind == 1 and self.noise is not None:
+            piece = self._noise_piece(rng, before + after)
+            quiet = piece * (10 ** (level_db / 20) / max(_rms(piece), 1e-6))
+        if quiet is None or len(quiet) == 0:
+            return pad_quietly(speech, before, after, level_db, rng)
+        quiet = np.resize(quiet, before + after).astype(np.float32)
+        return np.concatenate([quiet[:before], speech, quiet[before:]])
+
+    def _noise_piece(self, rng: np.random.Generator, length: int) -> np.ndarray:
+        """A random stretch of a random noise recording, repeated where it is too short."""
+        code = int(rng.integers(len(self.noise)))
+        available = int(self.noise.lengths[code])
+        start = int(rng.integers(max(1, available - length + 1)))
+        return np.resize(self.noise.read_samples(code, start, start + length), length)
+
+
+def _at_least_a_window(store: PcmStore, code: int, start_s: float, end_s: float) -> np.ndarray:
+    length = int(store.lengths[code])
+    start = min(max(round(start_s * SAMPLE_RATE_HZ), 0), max(0, length - MIN_SAMPLES))
+    end = max(round(end_s * SAMPLE_RATE_HZ), start + MIN_SAMPLES)
+    speech = store.read_samples(code, start, end)
+    if len(speech) < MIN_SAMPLES:
+        speech = np.pad(speech, (0, MIN_SAMPLES - len(speech)))
+    return speech
+
+
+def _real_quiet(quiet: np.ndarray, speech: np.ndarray) -> np.ndarray | None:
+    """The recording's quiet, or None where it is not 20 dB below the speech (no pause in it)."""
+    return quiet if _rms(quiet) < 0.1 * _rms(speech) else None
+
+
+def _rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.dot(samples, samples) / max(1, len(samples))))
+
+
+def _from_direct_path(response: np.ndarray, longest: int) -> np.ndarray:
+    """An impulse response from just before its peak, cut to `longest` samples, faded at the end."""
+    response = np.asarray(response, np.float32).reshape(-1)
+    if not len(response) or not np.isfinite(response).all() or not response.any():
+        raise DataError("An impulse response is empty, silent or not finite. Leave it out.")
+    first = max(0, int(np.argmax(np.abs(response))) - 16)
+    response = response[first : first + longest].copy()
+    tail = len(response) // 5
+    response[len(response) - tail :] *= np.linspace(1, 0, tail, dtype=np.float32)
+    return response
+
+
+def _check_probabilities(**probabilities: float) -> None:
+    for name, value in probabilities.items():
+        if not 0.0 <= value <= 1.0 + 1e-9:
+            raise UsageError(
+                f"{name.replace('_and_', ' + ')} is no probability. Expected: 0 to 1. "
+                f"Received: {value}."
+            )
+
+
+def _check_ranges(**ranges: tuple[float, float]) -> None:
+    for name, (low, high) in ranges.items():
+        if not (np.isfinite([low, high]).all() and low <= high):
+            raise UsageError(
+                f"{name} is no range. Expected: finite, low <= high. Received: {low} to {high}."
+            )

@@ -75,6 +75,6 @@ def infonce(
 
 
 def _masked_log_sum_exp(logits: tf.Tensor, mask: tf.Tensor, *, axis: int) -> tf.Tensor:
-    """log sum exp over the cells of the mask; very low, and finite, where there is none."""
+    """Log of the sum of exp over the cells of the mask; very low, and finite, where there is none."""
     lowest = tf.constant(-1e30, logits.dtype)
     return tf.reduce_logsumexp(tf.where(mask, logits, lowest), axis=axis)

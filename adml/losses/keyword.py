@@ -183,7 +183,7 @@ def _target_cosine(cosine: tf.Tensor, labels) -> tf.Tensor:
 
 
 def _is_target(cosine: tf.Tensor, labels) -> tf.Tensor:
-    """bool [B, C], true at the own class."""
+    """True at the own class: bool [B, C]."""
     labels = tf.convert_to_tensor(labels)
     classes = tf.range(tf.cast(tf.shape(cosine)[1], labels.dtype), dtype=labels.dtype)
     return classes[tf.newaxis, :] == labels[:, tf.newaxis]

@@ -77,7 +77,7 @@ class AdaptiveMargins(keras.layers.Layer):
     def _vector(self, name: str, value: float) -> tf.Variable:
         shape = [self.settings["num_classes"]]
         return self.add_weight(
-            name=name, shape=shape, initializer=keras.initializers.Constant(value)
+            name=f"{self.name}/{name}", shape=shape, initializer=keras.initializers.Constant(value)
         )
 
     def _positive(self, raw: tf.Tensor) -> tf.Tensor:
@@ -132,7 +132,7 @@ class KeywordClassifier(keras.layers.Layer):
             "initial_margin_fraction": initial_margin_fraction,
         }
         self.class_weights = self.add_weight(
-            name="class_weights",
+            name=f"{self.name}/class_weights",
             shape=[num_classes, embedding_dim],
             initializer=keras.initializers.GlorotUniform(),
         )
@@ -174,7 +174,7 @@ class KeywordClassifier(keras.layers.Layer):
             variant=settings["variant"],
         )
         return self.add_weight(
-            name="bias", shape=[], initializer=keras.initializers.Constant(value)
+            name=f"{self.name}/bias", shape=[], initializer=keras.initializers.Constant(value)
         )
 
 
@@ -195,7 +195,9 @@ class LearnableScale(keras.layers.Layer):
             )
         self.settings = {"initial": initial, "highest": highest}
         self.logarithm = self.add_weight(
-            name="logarithm", shape=[], initializer=keras.initializers.Constant(math.log(initial))
+            name=f"{self.name}/logarithm",
+            shape=[],
+            initializer=keras.initializers.Constant(math.log(initial)),
         )
 
     def call(self, inputs: Any = None) -> tf.Tensor:
@@ -208,5 +210,5 @@ class LearnableScale(keras.layers.Layer):
 
 
 def _inverse_softplus(value: float) -> float:
-    """x with softplus(x) = value."""
+    """The x with softplus(x) = value."""
     return math.log(math.expm1(value))

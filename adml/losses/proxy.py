@@ -120,7 +120,8 @@ def proxy_ms(
 ) -> tf.Tensor:
     """Multi-similarity with the text as anchor on both sides (chosen).
 
-        1/alpha log(1 + sum_{P_i} e^{alpha (margin - S)}) + 1/beta log(1 + sum_{N_i} e^{beta (S - margin)})
+        1/alpha log(1 + sum_{P_i} e^{alpha (margin - S)})
+        + 1/beta log(1 + sum_{N_i} e^{beta (S - margin)})
 
     Args: as for `asyp`; `audio_labels` [Pa] where the two sides differ in number.
 
@@ -138,7 +139,7 @@ def proxy_ms(
 
 
 def _pair_masks(labels: tf.Tensor, audio_labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """bool [Pt, Pa] twice: equal labels, and different ones, both among labels >= 0."""
+    """Equal labels, and different ones, both among labels >= 0: bool [Pt, Pa] twice."""
     rows = tf.convert_to_tensor(labels)[:, tf.newaxis]
     columns = tf.cast(audio_labels, rows.dtype)[tf.newaxis, :]
     equal = rows == columns

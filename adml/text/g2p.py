@@ -41,7 +41,7 @@ class Word:
 class G2P:
     """Grapheme-to-phoneme conversion by g2p_en, offline, with room for a user's pronunciations.
 
-    The first call loads the dictionary (about a second); every word is converted once.
+    The first call loads the dictionary (a few seconds); every word is converted once.
 
     Args:
         pronunciations: word to ARPAbet phonemes ("B IH1 K S B IY0" or a sequence of symbols);
@@ -158,8 +158,9 @@ class G2P:
             return Word(word, dictionary.look_up(word), "dictionary")
         if len(word) > MOST_LETTERS:
             raise TextError(
-                f"The word {quote(word)} is not in the dictionary and too long to be read. Expected: "
-                f"at most {MOST_LETTERS} letters. Received: {len(word)} letters. {_ADVICE}"
+                f"The word {quote(word)} is not in the dictionary and too long to be read. "
+                f"Expected: at most {MOST_LETTERS} letters. Received: {len(word)} letters. "
+                f"{_ADVICE}"
             )
         stem, apostrophe, suffix = word.rpartition("'")
         if apostrophe and stem.endswith("n") and suffix == "t":

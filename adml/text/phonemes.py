@@ -1,4 +1,4 @@
-"""The phoneme inventory: stressed ARPAbet symbols for the text encoder, 39 phones for the losses."""
+"""The phoneme inventory: stressed ARPAbet for the text encoder, 39 phones for the losses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WORD_BOUNDARY = " "
 """Stands between the words of a phrase; it has no id and no class."""
 
 _IDS = {symbol: index + 1 for index, symbol in enumerate(SYMBOLS)}
-_STRIPPED = {symbol: symbol.rstrip("012") for symbol in SYMBOLS} | {phone: phone for phone in PHONES}
+_STRIPPED = {symbol: symbol.rstrip("012") for symbol in SYMBOLS + PHONES}
 _CLASSES = {symbol: PHONES.index(phone) for symbol, phone in _STRIPPED.items()}
 
 

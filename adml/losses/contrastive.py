@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from adml.numerics.similarity import cosine_similarity
+from adml.numerics.similarity import cosine_similarity, matching
 
 __all__ = ["clat", "infonce"]
 
@@ -26,7 +26,7 @@ def clat(text, audio, labels, *, temperature=0.07) -> tf.Tensor:
         [P].
     """
     logits = cosine_similarity(text, audio)
-    logits = logits / tf.cast(temperature, logits.dtype)
+    logits = logits / matching(temperature, logits)
     labels = tf.convert_to_tensor(labels)
     kept = (labels[:, tf.newaxis] != labels[tf.newaxis, :]) & (labels >= 0)[tf.newaxis, :]
     kept = tf.linalg.set_diag(kept, tf.ones_like(labels, tf.bool))
@@ -38,9 +38,7 @@ def clat(text, audio, labels, *, temperature=0.07) -> tf.Tensor:
     return tf.where(labels >= 0, losses, tf.zeros_like(losses))
 
 
-def infonce(
-    audio, text, keyword_index, text_ids, *, scale=20.0
-) -> tuple[tf.Tensor, tf.Tensor]:
+def infonce(audio, text, keyword_index, text_ids, *, scale=20.0) -> tuple[tf.Tensor, tf.Tensor]:
     """Symmetric InfoNCE of utterances and keywords, several utterances to a keyword.
 
         audio -> text: -log softmax_k(s S(a_b, t_k))[keyword of b]
@@ -59,7 +57,7 @@ def infonce(
         [B] audio -> text, and [K] text -> audio (0 for a keyword without utterances).
     """
     logits = cosine_similarity(audio, text)
-    logits = tf.cast(scale, logits.dtype) * logits
+    logits = matching(scale, logits) * logits
     keywords = tf.range(tf.shape(logits)[1], dtype=keyword_index.dtype)
     own = keyword_index[:, tf.newaxis] == keywords[tf.newaxis, :]
     other_text = tf.gather(text_ids, keyword_index)[:, tf.newaxis] != text_ids[tf.newaxis, :]
@@ -68,13 +66,11 @@ def infonce(
     to_text = _masked_log_sum_exp(logits, kept, axis=1) - target
     columns = tf.gather(_masked_log_sum_exp(logits, kept, axis=0), keyword_index)
     # A segment mean: 0 where a keyword has no utterance.
-    to_audio = tf.math.unsorted_segment_mean(
-        columns - target, keyword_index, tf.shape(logits)[1]
-    )
+    to_audio = tf.math.unsorted_segment_mean(columns - target, keyword_index, tf.shape(logits)[1])
     return to_text, to_audio
 
 
 def _masked_log_sum_exp(logits: tf.Tensor, mask: tf.Tensor, *, axis: int) -> tf.Tensor:
-    """Log of the sum of exp over the cells of the mask; very low, and finite, where there is none."""
+    """Log of the sum of exp over the mask; very low, and finite, where it is empty."""
     lowest = tf.constant(-1e30, logits.dtype)
     return tf.reduce_logsumexp(tf.where(mask, logits, lowest), axis=axis)

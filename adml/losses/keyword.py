@@ -10,7 +10,7 @@ import math
 
 import tensorflow as tf
 
-from adml.numerics.similarity import at_least_float32, cosine_similarity
+from adml.numerics.similarity import at_least_float32, cosine_similarity, matching
 
 __all__ = ["aam_softmax", "sphereface2", "sphereface2_bias", "triplet"]
 
@@ -44,7 +44,7 @@ def sphereface2(
         neither variant nor margin.
     """
     cosine = at_least_float32(cosine)
-    scale, margin, bias = (tf.cast(value, cosine.dtype) for value in (scale, margin, bias))
+    scale, margin, bias = (matching(value, cosine) for value in (scale, margin, bias))
     target = _target_cosine(cosine, labels)
     if variant == "C":
         positive = scale * (_warp(target, exponent) - margin) + bias
@@ -129,7 +129,7 @@ def aam_softmax(cosine, labels, *, scale=32.0, margin=0.2) -> tf.Tensor:
         [B].
     """
     cosine = at_least_float32(cosine)
-    scale, margin = tf.cast(scale, cosine.dtype), tf.cast(margin, cosine.dtype)
+    scale, margin = matching(scale, cosine), matching(margin, cosine)
     target = _target_cosine(cosine, labels)
     widened = _add_angle(target, margin, past_pi=target - margin * tf.sin(margin))
     logits = scale * tf.where(_is_target(cosine, labels), widened[:, tf.newaxis], cosine)
@@ -166,7 +166,7 @@ def triplet(embeddings, labels, *, margin=0.4) -> tf.Tensor:
     hardest = tf.reduce_max(tf.where(semi_hard, similarity, -2), axis=1)
     easiest = tf.reduce_min(tf.where(different, similarity, 2), axis=1)
     negative = tf.where(tf.reduce_any(semi_hard, axis=1), hardest, easiest)
-    hinge = tf.nn.relu(tf.cast(margin, similarity.dtype) + negative - positive)
+    hinge = tf.nn.relu(matching(margin, similarity) + negative - positive)
     complete = tf.reduce_any(same, axis=1) & tf.reduce_any(different, axis=1)
     return tf.where(complete, hinge, tf.zeros_like(hinge))
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.losses import keyword
-from adml.numerics.similarity import cosine_similarity
+from adml.numerics.similarity import cosine_similarity, matching
 
 __all__ = ["KEYWORD_MARGINS", "AdaptiveMargins", "KeywordClassifier", "LearnableScale"]
 
@@ -145,7 +145,7 @@ class KeywordClassifier(keras.layers.Layer):
         """
         settings = self.settings
         cosine = cosine_similarity(embeddings, self.class_weights)
-        margin = settings["margin"] * tf.cast(margin_fraction, cosine.dtype)
+        margin = settings["margin"] * matching(margin_fraction, cosine)
         if settings["kind"] == "aam_softmax":
             return keyword.aam_softmax(cosine, labels, scale=settings["scale"], margin=margin)
         return keyword.sphereface2(

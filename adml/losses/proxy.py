@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from adml.numerics.similarity import cosine_similarity
+from adml.numerics.similarity import cosine_similarity, matching
 
 __all__ = ["asyp", "asyp_terms", "counted_anchors", "proxy_bd", "proxy_ms"]
 
@@ -83,7 +83,7 @@ def asyp_terms(
     negative, num_negatives = _mean_softplus(
         _row(beta, similarity) * (similarity - _row(audio_margin, similarity)), different, axis=0
     )
-    constant = tf.math.log1p(num_positives) / tf.cast(alpha, similarity.dtype)
+    constant = tf.math.log1p(num_positives) / matching(alpha, similarity)
     text_counted = (num_positives > 0) & tf.reduce_any(different, axis=1)
     audio_counted = (num_negatives > 0) & tf.reduce_any(same, axis=0)
     zero = tf.zeros([], similarity.dtype)
@@ -150,13 +150,13 @@ def _pair_masks(labels: tf.Tensor, audio_labels: tf.Tensor) -> tuple[tf.Tensor, 
 
 def _column(value, like: tf.Tensor) -> tf.Tensor:
     """A scalar, or one value for each row as [P, 1]."""
-    value = tf.cast(value, like.dtype)
+    value = matching(value, like)
     return value if value.shape.rank == 0 else value[:, tf.newaxis]
 
 
 def _row(value, like: tf.Tensor) -> tf.Tensor:
     """A scalar, or one value for each column as [1, P]."""
-    value = tf.cast(value, like.dtype)
+    value = matching(value, like)
     return value if value.shape.rank == 0 else value[tf.newaxis, :]
 
 
@@ -165,7 +165,7 @@ def _positive_part(similarity, same, alpha, margin) -> tuple[tf.Tensor, tf.Tenso
     exponents = _column(alpha, similarity) * (_column(margin, similarity) - similarity)
     pulled = _extended_log_sum_exp(exponents, same)
     num_positives = tf.reduce_sum(tf.cast(same, similarity.dtype), axis=1)
-    return pulled / tf.cast(alpha, similarity.dtype), num_positives
+    return pulled / matching(alpha, similarity), num_positives
 
 
 def _extended_log_sum_exp(exponents: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from adml.numerics.similarity import cosine_similarity, unit_vectors
+from adml.numerics.similarity import cosine_similarity, matching, unit_vectors
 
 __all__ = ["angle", "distance", "prototype", "prototypes"]
 
@@ -92,7 +92,7 @@ def prototype(audio, proxies, labels, *, scale=20.0) -> tf.Tensor:
         [B].
     """
     similarity = cosine_similarity(audio, proxies)
-    logits = tf.cast(scale, similarity.dtype) * similarity
+    logits = matching(scale, similarity) * similarity
     return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
 
 

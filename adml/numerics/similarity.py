@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["at_least_float32", "cosine_similarity", "unit_vectors"]
+__all__ = ["at_least_float32", "cosine_similarity", "matching", "unit_vectors"]
 
 
 def at_least_float32(values: tf.Tensor) -> tf.Tensor:
@@ -21,6 +21,21 @@ def at_least_float32(values: tf.Tensor) -> tf.Tensor:
     """
     values = tf.convert_to_tensor(values)
     return values if values.dtype == tf.float64 else tf.cast(values, tf.float32)
+
+
+def matching(value: float | tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Return a constant, tensor or variable in the floating type of another tensor.
+
+    Args:
+        value: number, tensor or variable.
+        like: tensor of the wanted type.
+
+    Returns:
+        `value` as a tensor. A plain number does not pass through float32 on its way.
+    """
+    if isinstance(value, float | int):
+        return tf.constant(value, like.dtype)
+    return tf.cast(value, like.dtype)
 
 
 def unit_vectors(vectors: tf.Tensor) -> tf.Tensor:

@@ -39,7 +39,8 @@ _TAGGER = "averaged_perceptron_tagger"
 # A keyword has no sentence around it, so a homograph gets one reading: the noun's or adjective's,
 # and for the words below the other one, which is the commoner (chosen). "read", "object", "rebel"
 # and "mouth" are here because g2p_en's table has their readings the other way about.
-_VERBS = """affect affects close closes collect collects combine compress conduct construct constructs
+_VERBS = """
+affect affects close closes collect collects combine compress conduct construct constructs
 converse convert converts cursed discard discards excuse impress impresses incorporate initiate
 insert inserts invite invites mouth object permit proceeds produce rebel recall refresh refuse
 regenerate reject rejects replay resume suspect undertaking unused upset use uses"""

@@ -196,7 +196,8 @@ def _best(scores: np.ndarray, wanted: int) -> np.ndarray:
     if len(scores) <= 2 * wanted:
         return np.arange(len(scores))
     sample = scores[: max(len(scores) // _SAMPLE_FRACTION, 1)]
-    place = min(len(sample) - 1, max(1, wanted * len(sample) // len(scores)))
+    # Half as many again, so that the sample's luck seldom leaves too few.
+    place = min(len(sample) - 1, max(1, 3 * wanted * len(sample) // (2 * len(scores))))
     threshold = np.partition(sample, len(sample) - place - 1)[len(sample) - place - 1]
     best = np.flatnonzero(scores >= threshold)
     if wanted <= len(best) <= 4 * wanted:

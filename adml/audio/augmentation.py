@@ -117,9 +117,7 @@ def pad_quietly(
     return _within_range(padded)
 
 
-def draw_masks(
-    rng: np.random.Generator, count: int, limit: int, max_width: int
-) -> np.ndarray:
+def draw_masks(rng: np.random.Generator, count: int, limit: int, max_width: int) -> np.ndarray:
     """Draw spans for `features.mask_spans`: width uniform in 0..max_width, then its place.
 
     Args:

@@ -33,7 +33,7 @@ class Container:
         format: "wav", "flac", "ogg vorbis", "ogg opus" or "mp3".
         data: bytes for the decoder.
         seconds: promised duration, None where the file does not say.
-        bits: bits of a WAV or FLAC sample, 0 elsewhere.
+        bits: bits of an uncompressed WAV or a FLAC sample, 0 elsewhere.
         is_float: samples are stored as floating-point numbers.
     """
 
@@ -197,7 +197,7 @@ def _inspect_wav(data: bytes, name: str) -> Container:
             parts += [struct.pack("<4sI", kind, len(content)), content, b"\0" * (len(content) % 2)]
     body = b"".join(parts)
     whole = struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WAVE") + body
-    return Container("wav", whole, seconds, bits, tag == FLOAT)
+    return Container("wav", whole, seconds, bits if tag in (PCM, FLOAT) else 0, tag == FLOAT)
 
 
 def _inspect_flac(data: bytes, name: str) -> Container:
@@ -215,8 +215,16 @@ def _inspect_flac(data: bytes, name: str) -> Container:
     bits, frames = (packed >> 36 & 31) + 1, packed & (1 << 36) - 1
     check_rate_and_channels(rate, channels, name)
     check_proportion(frames, len(data), name)
-    # 0 frames means: length unknown, the encoder wrote to a pipe.
-    return Container("flac", data, frames / rate if frames else None, bits)
+    if frames == 0:
+        # libsndfile cannot read to the end of such a file, and nobody can tell whether it is whole.
+        raise audio_error(
+            name,
+            "is a FLAC that does not say how long it is",
+            "the number of frames in its first block",
+            "0, as an encoder leaves it that writes to a pipe",
+            "Encode it to a file instead.",
+        )
+    return Container("flac", data, frames / rate, bits)
 
 
 def check_proportion(frames: int, size: int, name: str) -> None:

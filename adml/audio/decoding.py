@@ -14,7 +14,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Union
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -35,7 +35,7 @@ LARGEST_PEAK = 8.0
 BLOCK_FRAMES = 1 << 16
 MAX_BYTES = 1 << 32
 
-AudioSource = Union[str, os.PathLike, bytes, bytearray, memoryview, BinaryIO]
+AudioSource = str | os.PathLike | bytes | bytearray | memoryview | BinaryIO
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,7 @@ def _read(source: AudioSource) -> tuple[bytes, str]:
     else:
         data, name = _read_file(Path(os.fspath(source)))
     if not data:
-        raise audio_error(
-            name, "is empty", "an audio file", "0 bytes", "Copy or record it again."
-        )
+        raise audio_error(name, "is empty", "an audio file", "0 bytes", "Copy or record it again.")
     return data, name
 
 
@@ -166,9 +164,7 @@ def _read_file(path: Path) -> tuple[bytes, str]:
         received = "a directory" if path.is_dir() else "nothing at this path"
         if path.exists() and not path.is_dir():
             received = "something that is not a regular file"
-        raise audio_error(
-            name, "cannot be read", "an audio file", received, "Check the path."
-        )
+        raise audio_error(name, "cannot be read", "an audio file", received, "Check the path.")
     try:
         if path.stat().st_size >= MAX_BYTES:
             raise audio_error(
@@ -222,9 +218,7 @@ def _decode_blocks(
 def _decode_natively(container: containers.Container, name: str) -> np.ndarray | None:
     """Decode with tensorflow-io to mono; None where it cannot."""
     try:
-        samples = tfio.decode(
-            container.data, container.format, container.bits, container.is_float
-        )
+        samples = tfio.decode(container.data, container.format, container.bits, container.is_float)
     except ValueError as error:
         raise _refused(container, name, error) from error
     return None if samples is None else samples.mean(axis=1, dtype=np.float32)

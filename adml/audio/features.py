@@ -245,9 +245,7 @@ def log_mel(
     return features - features.mean(axis=0) if mean_normalise else features
 
 
-def mask_spans(
-    features: tf.Tensor, time_masks: tf.Tensor, frequency_masks: tf.Tensor
-) -> tf.Tensor:
+def mask_spans(features: tf.Tensor, time_masks: tf.Tensor, frequency_masks: tf.Tensor) -> tf.Tensor:
     """Set spans of frames and of mel bins to 0, the mean of normalised features.
 
     Args:

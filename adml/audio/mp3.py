@@ -145,9 +145,7 @@ def _check_rest(data: bytes, position: int, name: str) -> None:
         )
 
 
-def _check_promise(
-    data: bytes, start: int, first: Frame, count: int, size: int, name: str
-) -> bool:
+def _check_promise(data: bytes, start: int, first: Frame, count: int, size: int, name: str) -> bool:
     """Compare with the frames and bytes that the first frame promises; True if it has a promise."""
     place = start + 4 + first.side_bytes
     frames = total = 0

@@ -58,17 +58,17 @@ def decode(data: bytes, format: str, bits: int, is_float: bool) -> np.ndarray | 
     """
     audio = native_audio()
     decoders = {"ogg vorbis": "decode_vorbis", "mp3": "decode_mp3"}
-    depths = {"wav": (8, 16, 24, 32), "flac": (16, 24)}
-    known = format in decoders or bits in depths.get(format, ())
-    if audio is None or not known or (is_float and bits != 32):
+    # Its WAV reader takes 32-bit integers for floats, so those are left to the caller.
+    depths = {"wav": (32,) if is_float else (8, 16, 24), "flac": (16, 24)}
+    if audio is None or not (format in decoders or bits in depths.get(format, ())):
         return None
     tf = importlib.import_module("tensorflow")
     try:
         if format in decoders:
             return getattr(audio, decoders[format])(data).numpy()
-        stored = {8: tf.uint8, 16: tf.int16, 24: tf.int32, 32: tf.int32}[bits]
+        stored = {8: tf.uint8, 16: tf.int16, 24: tf.int32, 32: tf.float32}[bits]
         function = audio.decode_wav if format == "wav" else audio.decode_flac
-        samples = function(data, dtype=tf.float32 if is_float else stored).numpy()
+        samples = function(data, dtype=stored).numpy()
     except tf.errors.OpError as error:
         raise ValueError(error.message) from error
     if samples.dtype == np.uint8:

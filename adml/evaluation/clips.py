@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from adml.data.trial_list import Clip
 from adml.errors import AdmlError, DataError
 from adml.evaluation.embedding import Embedder, clip_problem
 
@@ -37,7 +38,7 @@ class SetAside:
 
 def embed_clips(
     embedder: Embedder,
-    clips: Sequence,
+    clips: Sequence[Clip],
     read_clip: ReadClip,
     *,
     margin_ms: float = 0.0,
@@ -46,10 +47,10 @@ def embed_clips(
 
     Args:
         embedder: embeds lists of samples.
-        clips: objects with `path`, `start_s` and `end_s`.
+        clips: of a test list.
         read_clip: returns the samples between two times of a file.
         margin_ms: neighbouring speech taken along on each side; 0 cuts exactly. A clip that is a
-            whole file (no positive, finite `end_s`) has no neighbours and is read as it is.
+            whole file (`end_s` is infinite) has no neighbours and is read as it is.
 
     Returns:
         embeddings [n, D] of the usable clips, their indices [n] in `clips`, and what was set aside.
@@ -85,14 +86,14 @@ def report_set_aside(problems: Sequence[SetAside], count: int, name: str) -> Non
 
 def cut_times(start_s: float, end_s: float, margin_ms: float) -> tuple[float, float]:
     """Times of a clip with a margin on both sides, in seconds; a whole file keeps its times."""
-    if end_s is None or not np.isfinite(end_s) or end_s <= 0:
+    if not np.isfinite(end_s):
         return start_s, end_s
     margin_s = margin_ms / 1000.0
     return max(0.0, start_s - margin_s), end_s + margin_s
 
 
 def _chunks(
-    clips: Sequence, read_clip: ReadClip, margin_ms: float, problems: list[SetAside]
+    clips: Sequence[Clip], read_clip: ReadClip, margin_ms: float, problems: list[SetAside]
 ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
     indices: list[int] = []
     samples: list[np.ndarray] = []
@@ -111,7 +112,7 @@ def _chunks(
         yield indices, samples
 
 
-def _read(clip, read_clip: ReadClip, margin_ms: float, problems: list) -> np.ndarray | None:
+def _read(clip: Clip, read_clip: ReadClip, margin_ms: float, problems: list) -> np.ndarray | None:
     start_s, end_s = cut_times(clip.start_s, clip.end_s, margin_ms)
     try:
         array = read_clip(clip.path, start_s, end_s)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from adml.data.trial_list import Clip, TrialList
 from adml.errors import NumericError
 from adml.evaluation.clips import ReadClip, SetAside, embed_clips
 from adml.evaluation.embedding import Embedder
@@ -30,7 +31,7 @@ class EmbeddedTest:
         margin_ms: neighbouring speech taken along on each side of a clip.
     """
 
-    clips: Sequence
+    clips: Sequence[Clip]
     texts: Sequence[str]
     audio: np.ndarray
     text: np.ndarray
@@ -54,7 +55,12 @@ def cosine(test: EmbeddedTest, clips: np.ndarray, texts: np.ndarray) -> np.ndarr
 
 
 def embed_test(
-    embedder: Embedder, trials, read_clip: ReadClip, g2p: G2PFunction, *, margin_ms: float = 0.0
+    embedder: Embedder,
+    trials: TrialList,
+    read_clip: ReadClip,
+    g2p: G2PFunction,
+    *,
+    margin_ms: float = 0.0,
 ) -> EmbeddedTest:
     """Embed each clip and each text of a test list once.
 

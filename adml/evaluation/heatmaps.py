@@ -124,7 +124,7 @@ def phoneme_constants(
         constants: name -> [C] values.
         phones: the C phones.
         path: of the PNG.
-        initial: name -> value before training, drawn as a line.
+        initial: name -> value before training, from which the bars rise or fall.
 
     Returns:
         The path.
@@ -143,10 +143,12 @@ def phoneme_constants(
         order = np.argsort(-values, kind="stable")
         axes = dress(panels[index], title=name)
         axes.grid(False, axis="x")
-        axes.bar(range(len(values)), values[order], color=COLOURS[index % 6], width=0.75)
+        base = (initial or {}).get(name, 0.0)
+        colour = COLOURS[index % len(COLOURS)]
+        axes.bar(range(len(values)), values[order] - base, 0.75, bottom=base, color=colour)
         axes.set_xticks(range(len(values)), [phones[i] for i in order], size=7.5, rotation=60)
         axes.set_xlim(-0.7, len(values) - 0.3)
         if initial and name in initial:
-            axes.axhline(initial[name], color=RED, linewidth=1.0, linestyle="--", label="initial")
+            axes.axhline(base, color=RED, linewidth=1.0, linestyle="--", label=f"initial {base:g}")
             legend(axes)
     return save(figure, path)

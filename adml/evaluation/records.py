@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import platform
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
-from adml.errors import DataError
+from adml.errors import DataError, UsageError
 
 _PACKAGES = ("adml", "tensorflow", "tf_keras", "tensorflow-io", "numpy", "scikit-learn", "g2p_en")
 _FIGURE_KEYS = {"value", "low", "high", "n"}
@@ -163,18 +163,22 @@ def now() -> str:
 
 
 def write_atomically(path: str | os.PathLike, content: bytes) -> Path:
-    """Write `content` beside `path` and move it there, so that no reader sees half a file."""
+    """Write `content` beside `path` and move it there, so that no reader sees half a file.
+
+    Raises:
+        UsageError: the folder cannot be made or written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror}. Choose another place.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

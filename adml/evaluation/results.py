@@ -27,8 +27,8 @@ _HEAD = """# Results
 
 Generated from the run records by `adml results`; do not edit. Brackets hold the 95 % bootstrap
 interval of one run (over words or speakers, as the list groups its clips); ± is the standard
-deviation over seeds. "seen" and "unseen" are the trials whose text's pronunciation is or is not in a
-training text. A figure on one list is never comparable with a figure on another.
+deviation over seeds. "seen" and "unseen" are the trials whose text's pronunciation is or is not in
+a training text. A figure on one list is never comparable with a figure on another.
 """
 
 
@@ -58,8 +58,8 @@ def render(
     Args:
         records: of any runs; records of one name, data and list are seeds of one row.
         analysis: free Markdown that is put after the tables.
-        published: a paper's figures by the sha256 of their test list. Only the tables of these lists
-            have a column for the paper; a list or row that no record holds says "not run".
+        published: a paper's figures by the sha256 of their test list. Only the tables of these
+            lists have a column for the paper; a list or row that no record holds says "not run".
 
     Returns:
         The page.

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from adml.data.trial_list import TrialList
 from adml.errors import DataError
 from adml.evaluation.clips import ReadClip
 from adml.evaluation.confusions import (
@@ -58,7 +59,7 @@ class SuiteResult:
 
 def evaluate_trials(
     embedder: Embedder,
-    trials,
+    trials: TrialList,
     read_clip: ReadClip,
     g2p: G2PFunction,
     *,
@@ -76,8 +77,9 @@ def evaluate_trials(
         trials: a `TrialList`.
         read_clip: (path, start_s, end_s) -> float32 [T] at 16 kHz.
         g2p: turns a text into phoneme symbols.
-        training_texts: every text of the training data; given, the trials of seen and of unseen
-            texts are also judged apart, as the parts "seen" and "unseen".
+        training_texts: every text of the training data; given, the trials of clips whose text
+            is seen and unseen in it are also judged apart, as the parts "seen" and "unseen". (The
+            clip's own text decides, so that the share of positives stays that of the list.)
         margin_ms: neighbouring speech taken along on each side of a clip; 0 cuts exactly.
         score: scores pairs of clip and text.
         resamples: of the bootstrap over the clips' groups (words).
@@ -91,17 +93,18 @@ def evaluate_trials(
         DataError: the list is empty or not the expected one, or nothing of it can be used.
         NumericError: an embedding or a score is not finite.
     """
-    _require_hash(trials, expected_sha256)
+    if expected_sha256 is not None:
+        trials.verify(expected_sha256)
     _require_trials(trials, len(trials.pair_label))
     test = embed_test(embedder, trials, read_clip, g2p, margin_ms=margin_ms)
-    unseen = None if training_texts is None else unseen_texts(trials.texts, training_texts, g2p)
+    unseen = _unseen_clips(trials, training_texts, g2p)
     estimate = partial(trial_estimates, resamples=resamples, seed=seed)
     return _judge_trials(test, trials, score, unseen, estimate)
 
 
 def evaluate_classification(
     embedder: Embedder,
-    trials,
+    trials: TrialList,
     read_clip: ReadClip,
     g2p: G2PFunction,
     *,
@@ -131,7 +134,8 @@ def evaluate_classification(
         DataError: fewer than two words, a clip whose word is not in the list, or nothing usable.
         NumericError: an embedding or a score is not finite.
     """
-    _require_hash(trials, expected_sha256)
+    if expected_sha256 is not None:
+        trials.verify(expected_sha256)
     _require_trials(trials, len(trials.clips))
     truth = _truth(trials)
     test = embed_test(embedder, trials, read_clip, g2p, margin_ms=margin_ms)
@@ -140,7 +144,11 @@ def evaluate_classification(
 
 
 def _judge_trials(
-    test: EmbeddedTest, trials, score: Score, unseen: np.ndarray | None, estimate: Callable
+    test: EmbeddedTest,
+    trials: TrialList,
+    score: Score,
+    unseen: np.ndarray | None,
+    estimate: Callable,
 ) -> SuiteResult:
     clips, texts = np.asarray(trials.pair_clip), np.asarray(trials.pair_text)
     labels = np.asarray(trials.pair_label).astype(bool)
@@ -151,7 +159,7 @@ def _judge_trials(
     groups = _groups(trials)[clips]
     parts = {"all": np.ones(len(labels), dtype=bool)}
     if unseen is not None:
-        parts |= {"seen": ~unseen[texts], "unseen": unseen[texts]}
+        parts |= {"seen": ~unseen[clips], "unseen": unseen[clips]}
     metrics = {}
     for name, part in parts.items():
         if part.any():
@@ -169,7 +177,7 @@ def _judge_trials(
 
 
 def _judge_choices(
-    test: EmbeddedTest, trials, score: Score, truth: np.ndarray, estimate: Callable
+    test: EmbeddedTest, trials: TrialList, score: Score, truth: np.ndarray, estimate: Callable
 ) -> SuiteResult:
     words = tuple(trials.texts)
     usable = test.clip_usable & test.text_usable[truth]
@@ -197,11 +205,21 @@ def _with_chance(estimates: dict[str, Estimate], name: str, chance: float) -> di
     return {key: estimate.to_dict() for key, estimate in estimates.items()}
 
 
-def _groups(trials) -> np.ndarray:
+def _unseen_clips(
+    trials: TrialList, training_texts: Iterable[str] | None, g2p: G2PFunction
+) -> np.ndarray | None:
+    """Whether each clip's text is in no training text; None where these are not known."""
+    if training_texts is None:
+        return None
+    names, index = np.unique([clip.text for clip in trials.clips], return_inverse=True)
+    return unseen_texts(names.tolist(), training_texts, g2p)[index]
+
+
+def _groups(trials: TrialList) -> np.ndarray:
     return np.array([str(clip.group) for clip in trials.clips])
 
 
-def _details(trials, test: EmbeddedTest) -> dict:
+def _details(trials: TrialList, test: EmbeddedTest) -> dict:
     return {
         "clips": len(trials.clips),
         "clips_set_aside": int((~test.clip_usable).sum()),
@@ -212,20 +230,12 @@ def _details(trials, test: EmbeddedTest) -> dict:
     }
 
 
-def _require_hash(trials, expected: str | None) -> None:
-    if expected is not None and trials.sha256 != expected:
-        raise DataError(
-            f"The test list {trials.name!r} is not the expected one; figures on it cannot be "
-            f"compared. Expected: sha256 {expected}. Received: {trials.sha256}."
-        )
-
-
-def _require_trials(trials, count: int) -> None:
+def _require_trials(trials: TrialList, count: int) -> None:
     if count == 0:
         raise DataError(f"The test list {trials.name!r} is empty. Expected: at least one trial.")
 
 
-def _require_usable(trials, usable: np.ndarray, what: str) -> None:
+def _require_usable(trials: TrialList, usable: np.ndarray, what: str) -> None:
     if not usable.any():
         raise DataError(
             f"No {what} of {trials.name!r} can be scored: an input of each was set aside. "
@@ -233,7 +243,7 @@ def _require_usable(trials, usable: np.ndarray, what: str) -> None:
         )
 
 
-def _truth(trials) -> np.ndarray:
+def _truth(trials: TrialList) -> np.ndarray:
     index = {word: position for position, word in enumerate(trials.texts)}
     if len(index) < 2:
         raise DataError(

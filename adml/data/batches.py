@@ -21,7 +21,9 @@ SAMPLES_MULTIPLE = 1600
 """Waveforms are padded to a multiple of this, so that few shapes occur."""
 
 _PHONEMES_MULTIPLE = 4
-_UTTERANCE = 104
+_ROOM_S = 0.15
+"""With a length window, padding and context may make a batch longer by this."""
+_UTTERANCE, _MASKS = 104, 105
 _SHAPES = {
     "waveform": ("float32", (None, None)),
     "waveform_lengths": ("int32", (None,)),
@@ -96,6 +98,7 @@ class BatchSource:
                 f"least 2. Received: {len(self.keywords)} with {min_utterances} or more segments. "
                 "Take smaller batches or more speech."
             )
+        self.length_window = length_window
         self.num_classes = min(keyword_classes or len(self.keywords), len(self.keywords))
         self._draw = KeywordDraw(
             self.keywords, segments.speaker, keywords_per_batch=keywords_per_batch,
@@ -125,33 +128,32 @@ class BatchSource:
         """
         _check(epoch=(epoch, 0, None), position=(position, 0, self.batches_per_epoch - 1))
         numbers = self._draw.draw_keywords(epoch, position)
-        rows = np.concatenate(
-            [
-                self._draw.draw_segments(epoch, position, place, keyword)
-                for place, keyword in enumerate(numbers.tolist())
-            ]
-        )
+        rows = self._draw.draw_segments(epoch, position, numbers)
         return self._audio(epoch, position, rows) | self._text(numbers)
 
     def _audio(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         table, cutter = self.segments, self.cutter
-        waveforms, time_masks, frequency_masks = [], [], []
+        waveforms = []
+        limit_s = np.inf
+        if self.length_window > 1:
+            limit_s = float((table.end_s[rows] - table.start_s[rows]).max()) + _ROOM_S
         for place, row in enumerate(rows.tolist()):
             rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
             code = int(self._codes[table.utterance[row]])
             waveforms.append(
                 cutter.waveform(
-                    rng, self.store, code, float(table.start_s[row]), float(table.end_s[row])
+                    rng, self.store, code, float(table.start_s[row]), float(table.end_s[row]),
+                    limit_s,
                 )
             )
-            over_time, over_frequency = cutter.masks(rng, len(waveforms[-1]))
-            time_masks.append(over_time)
-            frequency_masks.append(over_frequency)
+        lengths = np.array([len(item) for item in waveforms], np.int32)
+        rng = np.random.default_rng([_MASKS, self.seed, epoch, position])
+        time_masks, frequency_masks = cutter.masks(rng, lengths)
         return {
             "waveform": _padded(waveforms, SAMPLES_MULTIPLE, 0, np.float32),
-            "waveform_lengths": np.array([len(item) for item in waveforms], np.int32),
-            "time_masks": np.stack(time_masks),
-            "frequency_masks": np.stack(frequency_masks),
+            "waveform_lengths": lengths,
+            "time_masks": time_masks,
+            "frequency_masks": frequency_masks,
         }
 
     def _text(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
@@ -201,7 +203,9 @@ class BatchSource:
 
 def _padded(rows: list, multiple: int, fill: float, dtype: type) -> np.ndarray:
     longest = max(len(row) for row in rows)
-    padded = np.full((len(rows), -(-longest // multiple) * multiple), fill, dtype)
+    # zeros are lent by the system untouched, which np.full is not
+    shape = (len(rows), -(-longest // multiple) * multiple)
+    padded = np.full(shape, fill, dtype) if fill else np.zeros(shape, dtype)
     for place, row in enumerate(rows):
         padded[place, : len(row)] = row
     return padded

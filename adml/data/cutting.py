@@ -58,7 +58,7 @@ class Cutter:
         padding_level_db: tuple[float, float] = (-80.0, -50.0),
         gain_db: tuple[float, float] = (-10.0, 5.0),
         impulse_responses: Sequence[np.ndarray] = (),
-        impulse_response_seconds: float = 0.5,
+        impulse_response_seconds: float = 0.3,
         reverberation_probability: float = 0.5,
         noise: PcmStore | None = None,
         noise_probability: float = 0.5,
@@ -99,7 +99,13 @@ class Cutter:
         self.mel_bins = mel_bins
 
     def waveform(
-        self, rng: np.random.Generator, store: PcmStore, code: int, start_s: float, end_s: float
+        self,
+        rng: np.random.Generator,
+        store: PcmStore,
+        code: int,
+        start_s: float,
+        end_s: float,
+        limit_s: float = np.inf,
     ) -> np.ndarray:
         """Cut and disturb one segment.
 
@@ -107,53 +113,79 @@ class Cutter:
             rng: the only source of chance.
             store, code: the recording.
             start_s, end_s: the segment in seconds.
+            limit_s: what stands around the segment may not make it longer than this, in seconds.
 
         Returns:
             float32 [T], T >= 400.
         """
-        speech = self._cut(rng, store, code, start_s, end_s)
+        speech = self._cut(rng, store, code, start_s, end_s, limit_s)
         speech = gain(speech, float(rng.uniform(*self.gain_db)))
         if self.impulse_responses and rng.random() < self.reverberation_probability:
-            response = self.impulse_responses[int(rng.integers(len(self.impulse_responses)))]
+            response = self.impulse_responses[_below(rng, len(self.impulse_responses))]
             speech = reverberate(speech, response)
         if self.noise is not None and rng.random() < self.noise_probability:
             piece = self._noise_piece(rng, len(speech))
             speech = add_noise(speech, piece, float(rng.uniform(*self.noise_snr_db)))
         return speech.astype(np.float32, copy=False)
 
-    def masks(self, rng: np.random.Generator, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
-        """Time masks int32 [n, 2] within the utterance's frames and frequency masks int32 [n, 2]."""
-        frames = 1 + max(0, num_samples - _WINDOW_SAMPLES) // _SHIFT_SAMPLES
-        widest = min(self.time_mask_frames, frames // 5)
-        return (
-            draw_masks(rng, self.time_masks, frames, widest),
-            draw_masks(rng, self.frequency_masks, self.mel_bins, self.frequency_mask_bins),
-        )
+    def masks(
+        self, rng: np.random.Generator, num_samples: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the masks of B utterances.
+
+        Args:
+            rng: the only source of chance.
+            num_samples: length of each utterance, [B].
+
+        Returns:
+            Time masks within each utterance's frames and frequency masks, int32 [B, n, 2] each.
+        """
+        frames = 1 + np.maximum(0, num_samples - _WINDOW_SAMPLES) // _SHIFT_SAMPLES
+        over_time = [
+            draw_masks(rng, self.time_masks, count, min(self.time_mask_frames, count // 5))
+            for count in frames.tolist()
+        ]
+        count = len(frames) * self.frequency_masks
+        over_bins = draw_masks(rng, count, self.mel_bins, self.frequency_mask_bins)
+        return np.stack(over_time), over_bins.reshape(len(frames), self.frequency_masks, 2)
 
     def _cut(
-        self, rng: np.random.Generator, store: PcmStore, code: int, start_s: float, end_s: float
+        self,
+        rng: np.random.Generator,
+        store: PcmStore,
+        code: int,
+        start_s: float,
+        end_s: float,
+        limit_s: float,
     ) -> np.ndarray:
         start_s += float(rng.uniform(-self.jitter, self.jitter))
         end_s += float(rng.uniform(-self.jitter, self.jitter))
         surroundings = rng.random()
         context = surroundings < self.context_probability
+        room = max(0.0, limit_s - (end_s - start_s))
         if context:
-            start_s -= float(rng.uniform(0, self.context_seconds))
-            end_s += float(rng.uniform(0, self.context_seconds))
+            widest = min(self.context_seconds, room / 2)
+            start_s -= float(rng.uniform(0, widest))
+            end_s += float(rng.uniform(0, widest))
         speech = _at_least_a_window(store, code, start_s, end_s)
         if not context and surroundings < self.context_probability + self.padding_probability:
-            speech = self._pad(rng, store, code, speech)
+            speech = self._pad(rng, store, code, speech, min(self.padding_seconds, room / 2))
         return speech
 
     def _pad(
-        self, rng: np.random.Generator, store: PcmStore, code: int, speech: np.ndarray
+        self,
+        rng: np.random.Generator,
+        store: PcmStore,
+        code: int,
+        speech: np.ndarray,
+        longest_s: float,
     ) -> np.ndarray:
         """Quiet on both sides; the speech fades in and out, so that its edges do not click."""
         before, after = (
-            int(seconds * SAMPLE_RATE_HZ) for seconds in rng.uniform(0, self.padding_seconds, 2)
+            int(seconds * SAMPLE_RATE_HZ) for seconds in rng.uniform(0, longest_s, 2)
         )
         level_db = float(rng.uniform(*self.padding_level_db))
-        kind = int(rng.integers(3))
+        kind = _below(rng, 3)
         fade = np.linspace(0, 1, min(_FADE_SAMPLES, len(speech) // 2), dtype=np.float32)
         speech = speech.copy()
         speech[: len(fade)] *= fade
@@ -171,10 +203,15 @@ class Cutter:
 
     def _noise_piece(self, rng: np.random.Generator, length: int) -> np.ndarray:
         """A random stretch of a random noise recording, repeated where it is too short."""
-        code = int(rng.integers(len(self.noise)))
-        available = int(self.noise.lengths[code])
-        start = int(rng.integers(max(1, available - length + 1)))
-        return np.resize(self.noise.read_samples(code, start, start + length), length)
+        code = _below(rng, len(self.noise))
+        start = _below(rng, max(1, int(self.noise.lengths[code]) - length + 1))
+        piece = self.noise.read_samples(code, start, start + length)
+        return piece if len(piece) == length else np.resize(piece, length)
+
+
+def _below(rng: np.random.Generator, count: int) -> int:
+    """A random integer from 0 to count - 1; `Generator.integers` is ten times slower for one."""
+    return int(rng.random() * count)
 
 
 def _at_least_a_window(store: PcmStore, code: int, start_s: float, end_s: float) -> np.ndarray:

@@ -25,8 +25,14 @@ logger = logging.getLogger(__name__)
 NEAREST = 8
 """A near neighbour is drawn from this many nearest pronunciations."""
 
+_CANDIDATES = 256
+"""Pronunciations whose exact distance is looked at to find the nearest."""
+
 _MOST_CONSIDERED = 64
 """Of a keyword with more segments, so many are drawn at random before speakers are told apart."""
+
+_SLACK = 1.15
+"""With a length window, segments may be so much longer than the seeds' mean lengths."""
 
 # First number of a seed, so that draws of different kinds never share a stream.
 _PERMUTATION, _NEIGHBOURS, _SEGMENTS = 101, 102, 103
@@ -171,12 +177,13 @@ class KeywordDraw:
         self.seeds_per_batch = keywords_per_batch - neighbours
         self.neighbours_per_batch = neighbours
         self.batches_per_epoch = len(keywords) // self.seeds_per_batch
-        self._index = PhoneIndex(keywords.symbols) if neighbours else None
+        self._index = PhoneIndex(keywords.symbols, candidates=_CANDIDATES) if neighbours else None
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
         self.length_window = length_window
         if length_window > 1:
-            ordered = np.asarray(seconds)[keywords.segments]
-            self._seconds = np.add.reduceat(ordered, keywords.offsets[:-1]) / keywords.counts
+            self._seconds = np.asarray(seconds)
+            ordered = self._seconds[keywords.segments]
+            self._mean_seconds = np.add.reduceat(ordered, keywords.offsets[:-1]) / keywords.counts
 
     def draw_keywords(self, epoch: int, position: int) -> np.ndarray:
         """Keyword numbers int64 [K] of a batch, all different, the seeds first."""
@@ -200,8 +207,8 @@ class KeywordDraw:
         order = order[: self.batches_per_epoch * size]
         for start in range(0, len(order), size * self.length_window):
             window = order[start : start + size * self.length_window]
-            batches = window[np.argsort(self._seconds[window], kind="stable")].reshape(-1, size)
-            order[start : start + len(window)] = rng.permutation(batches).reshape(-1)
+            by_length = window[np.argsort(self._mean_seconds[window], kind="stable")]
+            order[start : start + len(window)] = rng.permutation(by_length.reshape(-1, size)).ravel()
         return order
 
     def _with_neighbours(self, rng: np.random.Generator, seeds: list[int]) -> list[int]:
@@ -210,6 +217,12 @@ class KeywordDraw:
             seeds[: self.neighbours_per_batch], max(NEAREST, 2 * rounds)
         )
         candidates = [rng.permutation(row[row >= 0]).tolist() for row in near]
+        longest = self._longest(np.array(seeds))
+        if longest < np.inf:
+            candidates = [
+                sorted(row, key=lambda keyword: self._mean_seconds[keyword] > longest)
+                for row in candidates
+            ]
         chosen, taken = list(seeds), set(seeds)
         wanted = len(seeds) + self.neighbours_per_batch
         for _ in range(rounds):
@@ -225,18 +238,38 @@ class KeywordDraw:
                 taken.add(keyword)
         return chosen
 
-    def draw_segments(self, epoch: int, position: int, row: int, keyword: int) -> np.ndarray:
-        """Segment rows int64 [M] of keyword number `row` of a batch.
+    def draw_segments(self, epoch: int, position: int, numbers: np.ndarray) -> np.ndarray:
+        """Segment rows int64 [K * M] of the keywords `numbers` [K] of a batch, M for each.
 
         Different segments while there are, of different speakers while there are; then repeated.
         """
-        rng = np.random.default_rng([_SEGMENTS, self.seed, epoch, position, row])
+        rng = np.random.default_rng([_SEGMENTS, self.seed, epoch, position])
+        longest = self._longest(numbers[: self.seeds_per_batch])
+        return np.concatenate(
+            [self._of_keyword(rng, keyword, longest) for keyword in numbers.tolist()]
+        )
+
+    def _longest(self, seeds: np.ndarray) -> float:
+        """Seconds that a segment of a batch should not exceed, of the seeds' mean lengths."""
+        if self.length_window == 1:
+            return np.inf
+        return _SLACK * float(self._mean_seconds[seeds].max())
+
+    def _of_keyword(self, rng: np.random.Generator, keyword: int, longest: float) -> np.ndarray:
         start, end = self.keywords.offsets[keyword], self.keywords.offsets[keyword + 1]
         if end - start > _MOST_CONSIDERED:
             places = rng.choice(end - start, _MOST_CONSIDERED, replace=False)
         else:
             places = rng.permutation(end - start)
         rows = self.keywords.segments[start + places]
+        if longest < np.inf:
+            short = rows[self._seconds[rows] <= longest]
+            if len(short) < self.utterances_per_keyword:  # then the shortest there are
+                order = np.argsort(self._seconds[rows], kind="stable")
+                short = rows[order[: self.utterances_per_keyword]]
+            rows = short
+        if len(rows) == 1:
+            return np.repeat(rows, self.utterances_per_keyword)
         speakers = self.speaker[rows]
         first_of_speaker = np.sort(np.unique(speakers, return_index=True)[1])
         ordered = np.concatenate([rows[first_of_speaker], np.delete(rows, first_of_speaker)])

@@ -32,8 +32,11 @@ def frame_ctc(logits, frame_lengths, phoneme_classes, phoneme_lengths) -> tf.Ten
     repeats = mask[:, 1:] & (classes[:, 1:] == classes[:, :-1])
     needed = lengths + tf.reduce_sum(tf.cast(repeats, tf.int32), axis=1)
     fits = (needed <= frame_lengths) & (lengths > 0)
-    # The native kernel refuses a label that does not fit: such rows go in empty.
-    labels_mask = mask & fits[:, tf.newaxis]
+    # The native kernel refuses a label that does not fit, and an empty one: such rows go in as
+    # one phoneme, and their loss is put aside below.
+    first = tf.range(tf.shape(classes)[1])[tf.newaxis, :] == 0
+    labels_mask = tf.where(fits[:, tf.newaxis], mask, first)
+    classes = tf.where(mask, classes, 0)
     labels = tf.SparseTensor(
         tf.where(labels_mask),
         tf.boolean_mask(classes, labels_mask),

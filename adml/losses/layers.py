@@ -67,8 +67,10 @@ class AdaptiveMargins(keras.layers.Layer):
         """Return (alpha, beta, margin), each [P], of the anchors' `classes` [P]."""
         # A negative class is outside the loss; any triple will do.
         classes = tf.maximum(classes, tf.zeros([], classes.dtype))
-        alpha, beta = self._positive(self.raw_alpha), self._positive(self.raw_beta)
-        return tuple(tf.gather(vector, classes) for vector in (alpha, beta, self.raw_margin))
+        # A sum over one-hot rows instead of tf.gather: its gradient is dense and repeatable.
+        chosen = tf.one_hot(classes, self.settings["num_classes"])
+        vectors = (self._positive(self.raw_alpha), self._positive(self.raw_beta), self.raw_margin)
+        return tuple(tf.reduce_sum(chosen * vector, axis=1) for vector in vectors)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

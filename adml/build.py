@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from adml.audio.decoding import decode
 from adml.audio.features import LogMel
 from adml.config import Config
 from adml.data.batches import BatchSource
+from adml.data.cutting import Cutter
 from adml.data.segments import SegmentTable, build_segments
 from adml.data.store import PcmStore
 from adml.data.words import read_clips, read_words
@@ -99,15 +102,39 @@ def build_losses(config: Config, num_classes: int) -> TotalLoss:
     """All loss terms, weighted as the configuration says."""
     u, p, k = config.losses.utterance, config.losses.phoneme, config.losses.keyword
     return TotalLoss(
-        asyp_weight=u.asyp_weight, asyp_alpha=u.asyp_alpha, asyp_beta=u.asyp_beta, asyp_margin=u.asyp_margin,
-        distance_weight=u.distance_weight, angle_weight=u.angle_weight, prototype_weight=u.prototype_weight,
-        prototype_scale=u.prototype_scale, infonce_weight=u.infonce_weight, infonce_scale=u.infonce_scale,
-        phoneme_weight=p.weight, phoneme_kind=p.kind, phoneme_adaptive=p.adaptive,
-        phoneme_parametrisation=p.parametrisation, phoneme_alpha=p.alpha, phoneme_beta=p.beta,
-        phoneme_margin=p.margin, phoneme_temperature=p.temperature, num_phones=NUM_PHONES,
-        monotonic_weight=config.losses.monotonic.weight, monotonic_width=config.losses.monotonic.width,
-        keyword_weight=k.weight, keyword_kind=k.kind, num_classes=num_classes, keyword_variant=k.variant,
-        keyword_scale=k.scale, keyword_margin=k.margin, keyword_exponent=k.exponent, keyword_balance=k.balance,
+        num_phoneme_classes=NUM_PHONES,
+        num_keyword_classes=num_classes,
+        utterance_asyp_weight=u.asyp_weight,
+        utterance_alpha=u.asyp_alpha,
+        utterance_beta=u.asyp_beta,
+        utterance_margin=u.asyp_margin,
+        rpl_distance_weight=u.distance_weight,
+        rpl_angle_weight=u.angle_weight,
+        rpl_prototype_weight=u.prototype_weight,
+        prototype_scale=u.prototype_scale,
+        utterance_infonce_weight=u.infonce_weight,
+        infonce_scale=u.infonce_scale,
+        phoneme_weight=p.weight,
+        phoneme_kind=p.kind,
+        phoneme_alpha=p.alpha,
+        phoneme_beta=p.beta,
+        phoneme_margin=p.margin,
+        adams=p.adaptive,
+        adams_parametrisation=p.parametrisation,
+        clat_temperature=p.temperature,
+        monotonic_weight=config.losses.monotonic.weight,
+        monotonic_kind=config.losses.monotonic.kind,
+        monotonic_width=config.losses.monotonic.width,
+        keyword_weight=k.weight,
+        keyword_kind=k.kind,
+        keyword_scale=k.scale,
+        keyword_margin=k.margin,
+        keyword_exponent=k.exponent,
+        keyword_balance=k.balance,
+        keyword_variant=k.variant,
+        keyword_initial_margin_fraction=margin_fraction(
+            0.0, start_epoch=k.ramp_start_epoch, end_epoch=k.ramp_end_epoch
+        ),
         ctc_weight=config.losses.ctc_weight,
     )
 
@@ -133,9 +160,42 @@ def build_segments_of(config: Config) -> SegmentTable:
         folder, prefix = set_path(data.root, item)
         tables.append(read_words(folder, words_file=data.words_file, path_prefix=prefix,
                                  min_confidence=data.min_confidence))
-    return build_segments(tables, min_words=data.min_words, max_words=data.max_words, min_seconds=data.min_seconds,
-                          max_seconds=data.max_seconds, max_gap_seconds=data.max_gap_seconds,
-                          exclude_words=data.exclude_words)
+    segments = build_segments(
+        tables,
+        min_words=data.min_words,
+        max_words=data.max_words,
+        min_seconds=data.min_seconds,
+        max_seconds=data.max_seconds,
+        max_gap_seconds=data.max_gap_seconds,
+    )
+    kept = ~_holds_a_word(segments, data.exclude_words)
+    kept &= ~held_out_speakers(segments.speakers, data.held_out_speakers)[segments.speaker]
+    if not kept.any():
+        raise DataError(
+            f"No segments are left of {len(segments)}: data.exclude_words and "
+            "data.held_out_speakers leave none. Exclude fewer."
+        )
+    return segments if kept.all() else segments.subset(kept)
+
+
+def held_out_speakers(speakers: Sequence[str], share: float) -> np.ndarray:
+    """Which speakers are kept from training: a function of the name alone.
+
+    Args:
+        speakers: names.
+        share: of speakers held out, 0 to 1.
+
+    Returns:
+        bool [len(speakers)].
+    """
+    places = [int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 for name in speakers]
+    return np.array(places) < share
+
+
+def _holds_a_word(segments: SegmentTable, words: Sequence[str]) -> np.ndarray:
+    left_out = set(words)
+    texts = np.array([not left_out.isdisjoint(text.split()) for text in segments.texts], bool)
+    return texts[segments.text]
 
 
 def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
@@ -144,24 +204,43 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
     store = PcmStore.build(segments.utterances, cache / "pcm")
     a, c, b = config.augmentation, config.cut, config.batches
     noise_paths = [path for item in a.noise for path in _noise_paths(config.data.root, item)]
-    noise = PcmStore.build(noise_paths, cache / "pcm") if noise_paths and a.noise_probability > 0 else None
-    responses = _impulse_responses(config) if a.reverberation_probability > 0 else ()
-    return BatchSource(
-        segments, store, g2p=g2p, keywords_per_batch=b.keywords, utterances_per_keyword=b.utterances,
-        seed=config.seed, min_utterances=b.min_utterances, neighbour_fraction=b.neighbour_fraction,
-        keyword_classes=b.keyword_classes, jitter_ms=c.jitter_ms, context_probability=c.context_probability,
-        context_seconds=c.context_seconds, padding_probability=c.padding_probability,
-        padding_seconds=c.padding_seconds, noise=noise, noise_probability=a.noise_probability,
-        noise_snr_db=a.noise_snr_db, impulse_responses=responses,
-        reverberation_probability=a.reverberation_probability, gain_db=a.gain_db, time_masks=a.time_masks,
-        time_mask_frames=a.time_mask_frames, frequency_masks=a.frequency_masks,
+    noise = PcmStore.build(noise_paths, cache / "pcm") if noise_paths else None
+    cutter = Cutter(
+        jitter_ms=c.jitter_ms,
+        context_probability=c.context_probability,
+        context_seconds=c.context_seconds,
+        padding_probability=c.padding_probability,
+        padding_seconds=c.padding_seconds,
+        gain_db=a.gain_db,
+        impulse_responses=_impulse_responses(config) if a.reverberation_probability > 0 else (),
+        reverberation_probability=a.reverberation_probability,
+        noise=noise,
+        noise_probability=a.noise_probability,
+        noise_snr_db=a.noise_snr_db,
+        time_masks=a.time_masks,
+        time_mask_frames=a.time_mask_frames,
+        frequency_masks=a.frequency_masks,
         frequency_mask_bins=a.frequency_mask_bins,
+        mel_bins=config.features.mel_bins,
+    )
+    return BatchSource(
+        segments,
+        store,
+        g2p=g2p,
+        keywords_per_batch=b.keywords,
+        utterances_per_keyword=b.utterances,
+        seed=config.seed,
+        min_utterances=b.min_utterances,
+        neighbour_fraction=b.neighbour_fraction,
+        length_window=b.length_window,
+        keyword_classes=b.keyword_classes,
+        cutter=cutter,
     )
 
 
 def _noise_paths(root: str, item: str) -> list[str]:
     folder, prefix = set_path(root, item)
-    return [str(clip.path) for clip in read_clips(folder, path_prefix=prefix)]
+    return list(read_clips(folder, path_prefix=prefix).path)
 
 
 def _impulse_responses(config: Config) -> tuple[np.ndarray, ...]:

@@ -46,6 +46,7 @@ class DataConfig:
     max_gap_seconds: float = option(0.3, low=0.0, text="chosen: a longer pause ends a phrase")
     min_confidence: float | None = option(None, text="alignments below this are left out")
     exclude_words: tuple[str, ...] = option((), text="segments that hold one of these words are left out")
+    held_out_speakers: float = option(0.0, low=0.0, high=0.9, text="share of speakers kept from training")
 
     def __post_init__(self):
         if self.min_words > self.max_words or self.min_seconds >= self.max_seconds:
@@ -63,6 +64,7 @@ class BatchConfig:
     utterances: int = option(2, low=1, high=64)
     min_utterances: int = option(2, low=1, text="keywords with fewer segments are left out; 1 repeats a segment")
     neighbour_fraction: float = option(0.0, low=0.0, high=0.9, text="share of phonetic near neighbours in a batch")
+    length_window: int = option(1, low=1, text="batches whose keywords are dealt to them by length; 1 = off")
     keyword_classes: int | None = option(None, low=2, text="classes of L_key, most frequent first; null = all")
 
 
@@ -137,6 +139,7 @@ class MonotonicLossConfig:
     """L_MM: monotonic matching."""
 
     weight: float = option(1.0, low=0.0)
+    kind: str = option("guided", choices=("guided", "diagonal"), text="chosen")
     width: float = option(0.2, low=1e-3, text="chosen: g of the guided-attention penalty")
 
 
@@ -148,7 +151,7 @@ class KeywordLossConfig:
     kind: str = option("sphereface2", choices=("sphereface2", "aam_softmax", "triplet", "none"))
     variant: str = option("C", choices=("A", "C"), text="chosen: SphereFace2 type")
     scale: float = option(32.0, low=1e-3, text="chosen")
-    margin: float = option(0.2, low=0.0, high=2.0, text="chosen")
+    margin: float | None = option(None, low=0.0, high=2.0, text="chosen; null: that of the kind")
     exponent: float = option(3.0, low=1.0, text="chosen: t")
     balance: float = option(0.7, low=0.0, high=1.0, text="chosen: lambda of SphereFace2")
     ramp_start_epoch: float = option(10.0, low=0.0, text="chosen: the margin is 0 before")

@@ -13,7 +13,8 @@ import tf_keras as keras
 from adml.audio.features import mask_spans
 
 
-UTTERANCE_KEYS = ("waveform", "waveform_lengths", "time_masks", "frequency_masks")
+MASK_KEYS = ("time_masks", "frequency_masks")
+UTTERANCE_KEYS = ("waveform", "waveform_lengths", *MASK_KEYS)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class TrainingStep:
         self.log_mel = log_mel
         self.groups = dict(groups)
         self.loss_scope = loss_scope
-        self._compiled = tf.function(self._distributed, reduce_retracing=True)
+        self._compiled = None
 
     def __call__(self, batch: Mapping[str, Any], margin_fraction: float = 1.0) -> dict[str, float]:
         """Train on one batch.
@@ -95,8 +96,18 @@ class TrainingStep:
         Returns:
             Each loss term, "total" and "gradient_norm" (of the network, before clipping) as floats.
         """
+        if self._compiled is None:
+            self._compiled = self._compile(batch)
         values = self._compiled(self.distribute(batch), tf.constant(margin_fraction, tf.float32))
         return {name: float(value) for name, value in values.items()}
+
+    def _compile(self, batch: Mapping[str, Any]):
+        """One graph for all lengths: traced once where the runtime allows to say so beforehand."""
+        if self.strategy.num_replicas_in_sync > 1:
+            return tf.function(self._distributed, reduce_retracing=True)
+        specs = {name: tf.TensorSpec([None] * np.ndim(value) if name not in MASK_KEYS else [None, None, 2],
+                                     tf.as_dtype(value.dtype)) for name, value in batch.items()}
+        return tf.function(self._distributed, input_signature=[specs, tf.TensorSpec([], tf.float32)])
 
     def distribute(self, batch: Mapping[str, Any]):
         """Give each replica a contiguous share of the keywords with their utterances."""

@@ -1,0 +1,156 @@
+"""A run from start to end: train, evaluate, record. The command line, notebooks and tests call this."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras as keras
+
+from adml.build import build_log_mel, build_model, build_training
+from adml.config import Config, dump_config, load_config
+from adml.errors import DataError, UsageError
+from adml.evaluation.records import environment
+from adml.models.adml import ADML
+from adml.text.g2p import G2P
+from adml.training.checkpoint import Checkpoints
+from adml.training.log import MetricsLog
+from adml.training.loop import Cost, run_loop
+
+logger = logging.getLogger(__name__)
+
+
+def default_cache() -> Path:
+    """Folder for decoded speech: $ADML_CACHE, or adml below the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("ADML_CACHE") or Path(base) / "adml")
+
+
+def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
+    """Make a run folder, or check that an existing one is of the same configuration.
+
+    Raises:
+        UsageError: the folder exists and `resume` is off, it is of another configuration, or it cannot be written.
+    """
+    folder = Path(workdir)
+    described = folder / "config.yaml"
+    if resume and described.is_file():
+        if load_config(described) != config:
+            raise UsageError(
+                f"{folder} is a run of another configuration. Expected: the one in {described}. "
+                "Resume without --config and --set, or choose another folder."
+            )
+        return folder
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(
+                f"The run folder {folder} exists. Expected: a new or empty folder. "
+                "Choose another one, or add --resume to go on with this one."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        described.write_text(dump_config(config), encoding="utf-8")
+        (folder / "environment.json").write_text(json.dumps(environment(), indent=1), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"Cannot write the run folder {folder}: {error.strerror}. Choose another one.") from None
+    return folder
+
+
+def train(config: Config, workdir: str | Path, *, resume: bool = False, cache: Path | None = None,
+          stop_step: int | None = None) -> Path:
+    """Train, or go on training, in a run folder.
+
+    Args:
+        config: the experiment.
+        workdir: the run folder.
+        resume: go on from the last checkpoint in it; the result is that of a run never interrupted.
+        cache: folder for decoded speech.
+        stop_step: stop after this step as if the run ended there (it can be resumed).
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UsageError, DataError, NumericError, Interrupted: see their texts.
+    """
+    folder = open_run(config, workdir, resume=resume)
+    keras.utils.set_random_seed(config.seed)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    training = build_training(config, cache or default_cache(), G2P())
+    checkpoints = training.checkpoints(folder / "checkpoints", keep=config.training.keep_checkpoints)
+    start = checkpoints.restore_latest() if resume else 0
+    source = training.source
+    logger.info("%d keywords, %d classes, %d steps (%.2f epochs)", source.num_keywords, source.num_classes,
+                training.total_steps, training.total_steps / source.batches_per_epoch)
+    _write_json(folder / "data.json", {
+        "data_hash": source.segments.data_hash, "keywords": source.num_keywords, "classes": source.num_classes,
+        "steps_per_epoch": source.batches_per_epoch, "total_steps": training.total_steps})
+    (folder / "training_texts.txt").write_text("\n".join(source.keywords.texts) + "\n", encoding="utf-8")
+    log = MetricsLog(folder, start_step=start)
+    try:
+        cost = run_loop(
+            training.step, source, checkpoints, log, start_step=start,
+            total_steps=min(training.total_steps, stop_step or training.total_steps),
+            log_every_steps=config.training.log_every_steps,
+            checkpoint_every_steps=config.training.checkpoint_every_steps, margin=training.margin,
+            learning_rate=lambda step: float(training.learning_rate(step)))
+    finally:
+        log.close()
+    _add_cost(folder / "cost.json", cost, start)
+    return folder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model of a run folder with what it needs to be used."""
+
+    config: Config
+    folder: Path
+    model: ADML
+    log_mel: keras.layers.Layer
+    step: int
+
+
+def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
+    """Build the model of a run and restore its newest checkpoint.
+
+    Args:
+        workdir: the run folder.
+        untrained: keep the initial weights, for comparison.
+
+    Raises:
+        UsageError: the folder is no run.
+        DataError: it has no whole checkpoint.
+    """
+    folder = Path(workdir)
+    if not (folder / "config.yaml").is_file():
+        raise UsageError(f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`.")
+    config = load_config(folder / "config.yaml")
+    keras.utils.set_random_seed(config.seed)
+    model = build_model(config)
+    step = 0
+    if not untrained:
+        step = Checkpoints(folder / "checkpoints", model=model).restore_latest()
+        if not step:
+            raise DataError(f"{folder} has no checkpoint. Expected: a run that trained; `adml train --resume` goes on.")
+    return Trained(config, folder, model, build_log_mel(config), step)
+
+
+def _write_json(path: Path, values: dict) -> None:
+    aside = path.with_suffix(".part")
+    aside.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _add_cost(path: Path, cost: Cost, start_step: int) -> None:
+    values = dataclasses.asdict(cost)
+    if start_step and path.is_file():
+        before = json.loads(path.read_text())
+        for name in ("steps", "utterances", "seconds", "cpu_seconds"):
+            values[name] += before[name]
+    _write_json(path, values)

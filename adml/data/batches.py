@@ -85,7 +85,7 @@ class BatchSource:
             utterances_per_keyword=(utterances_per_keyword, 1, None),
             seed=(seed, 0, None),
             min_utterances=(min_utterances, 1, utterances_per_keyword),
-            neighbour_fraction=(neighbour_fraction, 0, (keywords_per_batch - 1) / keywords_per_batch),
+            neighbour_fraction=(neighbour_fraction, 0, 1 - 1 / max(1, keywords_per_batch)),
             length_window=(length_window, 1, None),
             keyword_classes=(2 if keyword_classes is None else keyword_classes, 2, None),
         )
@@ -101,9 +101,13 @@ class BatchSource:
         self.length_window = length_window
         self.num_classes = min(keyword_classes or len(self.keywords), len(self.keywords))
         self._draw = KeywordDraw(
-            self.keywords, segments.speaker, keywords_per_batch=keywords_per_batch,
+            self.keywords,
+            segments.speaker,
+            keywords_per_batch=keywords_per_batch,
             utterances_per_keyword=utterances_per_keyword,
-            neighbour_fraction=neighbour_fraction, seed=seed, length_window=length_window,
+            neighbour_fraction=neighbour_fraction,
+            seed=seed,
+            length_window=length_window,
             seconds=segments.end_s - segments.start_s,
         )
         self._codes = np.array(
@@ -142,7 +146,11 @@ class BatchSource:
             code = int(self._codes[table.utterance[row]])
             waveforms.append(
                 cutter.waveform(
-                    rng, self.store, code, float(table.start_s[row]), float(table.end_s[row]),
+                    rng,
+                    self.store,
+                    code,
+                    float(table.start_s[row]),
+                    float(table.end_s[row]),
                     limit_s,
                 )
             )

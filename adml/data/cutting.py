@@ -77,12 +77,17 @@ class Cutter:
             noise_probability=noise_probability,
         )
         _check_ranges(
-            padding_level_db=padding_level_db, gain_db=gain_db, noise_snr_db=noise_snr_db,
-            jitter_ms=(0, jitter_ms), context_seconds=(0, context_seconds),
+            padding_level_db=padding_level_db,
+            gain_db=gain_db,
+            noise_snr_db=noise_snr_db,
+            jitter_ms=(0, jitter_ms),
+            context_seconds=(0, context_seconds),
             padding_seconds=(0, padding_seconds),
             impulse_response_seconds=(0, impulse_response_seconds),
-            time_masks=(0, time_masks), time_mask_frames=(0, time_mask_frames),
-            frequency_masks=(0, frequency_masks), frequency_mask_bins=(0, frequency_mask_bins),
+            time_masks=(0, time_masks),
+            time_mask_frames=(0, time_mask_frames),
+            frequency_masks=(0, frequency_masks),
+            frequency_mask_bins=(0, frequency_mask_bins),
             mel_bins=(1, mel_bins),
         )
         self.jitter = jitter_ms / 1000.0
@@ -181,9 +186,7 @@ class Cutter:
         longest_s: float,
     ) -> np.ndarray:
         """Quiet on both sides; the speech fades in and out, so that its edges do not click."""
-        before, after = (
-            int(seconds * SAMPLE_RATE_HZ) for seconds in rng.uniform(0, longest_s, 2)
-        )
+        before, after = (int(seconds * SAMPLE_RATE_HZ) for seconds in rng.uniform(0, longest_s, 2))
         level_db = float(rng.uniform(*self.padding_level_db))
         kind = _below(rng, 3)
         fade = np.linspace(0, 1, min(_FADE_SAMPLES, len(speech) // 2), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Read a tab-separated list strictly: header first, no quoting, every odd row set aside and told."""
+"""Read a tab-separated list strictly: header, no quoting, every odd row set aside and told."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ class SetAside:
         if self.count:
             logger.warning(
                 "%s: %d rows set aside (%s). First: %s",
-                self.source, self.count, self.summary(), "; ".join(self.shown),
+                self.source,
+                self.count,
+                self.summary(),
+                "; ".join(self.shown),
             )
 
 

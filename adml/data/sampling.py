@@ -124,7 +124,9 @@ def _within_audio(segments: SegmentTable, store: PcmStore, removed: Counter) -> 
         row = int(np.flatnonzero(beyond)[0])
         logger.warning(
             "%d segments end behind their audio and are left out. First: %s, %.2f s of %.2f s",
-            beyond.sum(), segments.utterances[segments.utterance[row]], segments.end_s[row],
+            beyond.sum(),
+            segments.utterances[segments.utterance[row]],
+            segments.end_s[row],
             seconds[row],
         )
     return ~absent & ~beyond
@@ -144,7 +146,8 @@ def _pronounce(
     if first is not None:
         logger.warning(
             "%d texts have no pronunciation and are left out. First: %s",
-            removed["texts without a pronunciation"], first,
+            removed["texts without a pronunciation"],
+            first,
         )
     return spoken
 
@@ -208,14 +211,13 @@ class KeywordDraw:
         for start in range(0, len(order), size * self.length_window):
             window = order[start : start + size * self.length_window]
             by_length = window[np.argsort(self._mean_seconds[window], kind="stable")]
-            order[start : start + len(window)] = rng.permutation(by_length.reshape(-1, size)).ravel()
+            batches = rng.permutation(by_length.reshape(-1, size))
+            order[start : start + len(window)] = batches.reshape(-1)
         return order
 
     def _with_neighbours(self, rng: np.random.Generator, seeds: list[int]) -> list[int]:
         rounds = -(-self.neighbours_per_batch // len(seeds))
-        near, _ = self._index.nearest(
-            seeds[: self.neighbours_per_batch], max(NEAREST, 2 * rounds)
-        )
+        near, _ = self._index.nearest(seeds[: self.neighbours_per_batch], max(NEAREST, 2 * rounds))
         candidates = [rng.permutation(row[row >= 0]).tolist() for row in near]
         longest = self._longest(np.array(seeds))
         if longest < np.inf:

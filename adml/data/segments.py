@@ -46,7 +46,12 @@ class SegmentTable:
         data in another place has the same hash)."""
         digest = hashlib.sha256()
         for column in (
-            self.utterance, self.start_s, self.end_s, self.text, self.speaker, self.num_words
+            self.utterance,
+            self.start_s,
+            self.end_s,
+            self.text,
+            self.speaker,
+            self.num_words,
         ):
             digest.update(np.ascontiguousarray(column).astype(column.dtype.newbyteorder("<")))
         common = os.path.commonpath(self.utterances) if self.utterances else ""
@@ -62,8 +67,15 @@ class SegmentTable:
         text, texts = _used(self.text[mask], self.texts)
         speaker, speakers = _used(self.speaker[mask], self.speakers)
         return SegmentTable(
-            utterance, self.start_s[mask], self.end_s[mask], text, speaker, self.num_words[mask],
-            texts, utterances, speakers,
+            utterance,
+            self.start_s[mask],
+            self.end_s[mask],
+            text,
+            speaker,
+            self.num_words[mask],
+            texts,
+            utterances,
+            speakers,
         )
 
 
@@ -158,7 +170,8 @@ def _runs(
 
 def _assemble(columns: dict[str, np.ndarray], first: np.ndarray, last: np.ndarray) -> SegmentTable:
     words = columns["word"].tolist()
-    spoken = [" ".join(words[i : j + 1]) for i, j in zip(first.tolist(), last.tolist(), strict=True)]
+    ends = zip(first.tolist(), last.tolist(), strict=True)
+    spoken = [" ".join(words[start : end + 1]) for start, end in ends]
     texts, text = np.unique(np.array(spoken, dtype=object), return_inverse=True)
     utterances, utterance = np.unique(columns["path"][first], return_inverse=True)
     speakers, speaker = np.unique(columns["speaker"][first], return_inverse=True)

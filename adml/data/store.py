@@ -84,7 +84,8 @@ class PcmStore:
         code = self.code(path)
         length = int(self.lengths[code])
         start, end = (
-            int(round(min(max(seconds, 0.0) * SAMPLE_RATE_HZ, length))) for seconds in (start_s, end_s)
+            int(round(min(max(time_s, 0.0) * SAMPLE_RATE_HZ, length)))
+            for time_s in (start_s, end_s)
         )
         return self.read_samples(code, start, end)
 
@@ -155,7 +156,9 @@ class PcmStore:
             first = "; ".join(f"{path}: {why}" for path, why in list(store.failed.items())[:3])
             logger.warning(
                 "%d of %d recordings could not be decoded and are left out. First: %s",
-                len(store.failed), len(unique), first,
+                len(store.failed),
+                len(unique),
+                first,
             )
         return store
 
@@ -169,7 +172,7 @@ def _key(paths: Sequence[str]) -> str:
 
 
 def _decode_all(paths: list[str], target: Path, workers: int) -> None:
-    """Append shard after shard to the partial file, each with a line in the journal; then commit."""
+    """Append every shard to the partial file, with a line in the journal each; then commit."""
     shards = [paths[i : i + _SHARD_FILES] for i in range(0, len(paths), _SHARD_FILES)]
     done, size = _journal(target)
     with (
@@ -192,8 +195,10 @@ def _decode_all(paths: list[str], target: Path, workers: int) -> None:
                 journal.flush()
                 done.append(entry)
                 progress.update()
-    index = {name: sum((entry[name] for entry in done), []) for name in
-             ("paths", "lengths", "quiet_starts", "failed")}
+    index = {
+        name: sum((entry[name] for entry in done), [])
+        for name in ("paths", "lengths", "quiet_starts", "failed")
+    }
     if not index["paths"]:
         raise DataError(
             f"None of {len(paths)} recordings could be decoded. First: {index['failed'][0]}."

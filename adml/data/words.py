@@ -50,7 +50,7 @@ def read_words(
     path_prefix: str = "",
     min_confidence: float | None = None,
 ) -> WordTable:
-    """Read a list of aligned words: path, word (or text), speaker, start, end [, confidence, index].
+    """Read aligned words: path, word (or text), speaker, start, end [, confidence, index].
 
     Rows with odd times, times beyond the audio (`manifest.tsv`, where it is there, tells its
     length), no word, a missing file or a wrong number of fields are set aside and reported.
@@ -130,9 +130,8 @@ def _durations(root: Path) -> dict[str, float]:
     """Length in seconds by path, from manifest.tsv where it is there and tells them."""
     if not (root / "manifest.tsv").is_file():
         return {}
-    rows = read_rows(
-        root / "manifest.tsv", ("path",), ("text", "speaker", "duration", "speech_start", "speech_end")
-    )
+    others = ("text", "speaker", "duration", "speech_start", "speech_end")
+    rows = read_rows(root / "manifest.tsv", ("path",), others)
     durations = {}
     for number, path, text in zip(
         rows.line_numbers, rows.columns["path"], rows.columns.get("duration", ()), strict=False
@@ -165,8 +164,15 @@ def _collect(
     indices = columns.get("index", ["-1"] * len(rows))
     kept, outside, unsure = [], 0, 0
     for number, path, text, speaker, start, end, confidence, index in zip(
-        rows.line_numbers, columns["path"], columns[text_column], columns["speaker"],
-        columns["start"], columns["end"], confidences, indices, strict=True,
+        rows.line_numbers,
+        columns["path"],
+        columns[text_column],
+        columns["speaker"],
+        columns["start"],
+        columns["end"],
+        confidences,
+        indices,
+        strict=True,
     ):
         if not path.startswith(path_prefix):
             outside += 1

@@ -19,17 +19,38 @@ LONGEST_MODULE = 300
 LONGEST_FUNCTION = 60
 
 FLOORS = {
-    "cli": 5, "__main__": 5,
-    "build": 4, "experiment": 4, "benchmark": 4, "quickstart": 4,
-    "training": 3, "evaluation": 3, "export": 3, "spotting": 3,
-    "models": 2, "losses": 2, "metrics": 2, "data": 2,
-    "layers": 1, "audio": 1, "text": 1,
-    "config": 0, "config_file": 0, "errors": 0, "numerics": 0, "__init__": 0,
-}  # fmt: skip
-SOLE_IMPORTERS = {"tensorflow_io": "audio/tfio.py", "g2p_en": "text/g2p.py"}
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml", "tensorflow_io": "tensorflow-io",
-                 "g2p_en": "g2p-en", "tf_keras": "tf-keras",
-                 "espeakng_loader": "espeakng-loader"}  # fmt: skip
+    "cli": 5,
+    "__main__": 5,
+    "build": 4,
+    "experiment": 4,
+    "benchmark": 4,
+    "quickstart": 4,
+    "training": 3,
+    "evaluation": 3,
+    "export": 3,
+    "spotting": 3,
+    "models": 2,
+    "losses": 2,
+    "metrics": 2,
+    "data": 2,
+    "layers": 1,
+    "audio": 1,
+    "text": 1,
+    "config": 0,
+    "config_file": 0,
+    "errors": 0,
+    "numerics": 0,
+    "__init__": 0,
+}
+SOLE_IMPORTERS = {"tensorflow_io": "audio/tfio.py", "g2p_en": "text/dictionary.py"}
+DISTRIBUTIONS = {
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+    "tensorflow_io": "tensorflow-io",
+    "g2p_en": "g2p-en",
+    "tf_keras": "tf-keras",
+    "espeakng_loader": "espeakng-loader",
+}
 
 
 def name_of(path: Path) -> str:
@@ -112,12 +133,18 @@ def test_third_party_imports_are_declared():
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = setup["options.extras_require"].values()
     lines = "\n".join([setup["options"]["install_requires"], *extras]).splitlines()
-    declared = {re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("_", "-")
-                for line in lines if line and not line.startswith("#")}  # fmt: skip
+    declared = {
+        re.split(r"[<>=!~ ;\[]", line)[0].lower().replace("_", "-")
+        for line in lines
+        if line and not line.startswith("#")
+    }
     files = [*MODULES, *sorted((ROOT / "tests").rglob("*.py"))]
     used = {name: path for path in files for name in third_party(path)}
-    missing = {f"{name} ({path.relative_to(ROOT)})" for name, path in used.items()
-               if DISTRIBUTIONS.get(name, name).lower() not in declared}  # fmt: skip
+    missing = {
+        f"{name} ({path.relative_to(ROOT)})"
+        for name, path in used.items()
+        if DISTRIBUTIONS.get(name, name).lower() not in declared
+    }
     assert not missing, f"imported and not declared in setup.cfg: {sorted(missing)}"
 
 
@@ -147,14 +174,18 @@ def test_manners(module):
 def test_size(module):
     lines = module.read_text(encoding="utf-8").count("\n")
     assert lines <= LONGEST_MODULE, f"{name_of(module)} has {lines} lines; split it"
-    long = {node.name: node.end_lineno - node.lineno + 1 for node in ast.walk(tree_of(module))
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            and node.end_lineno - node.lineno >= LONGEST_FUNCTION}  # fmt: skip
+    long = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno >= LONGEST_FUNCTION
+    }
     assert not long, f"{name_of(module)}: functions longer than a screen: {long}"
 
 
 def public_definitions(tree: ast.Module) -> list[ast.AST]:
     """The module itself, its public functions and classes, and their public methods."""
+
     def public(nodes: list[ast.stmt], kinds: type) -> list[ast.AST]:
         return [n for n in nodes if isinstance(n, kinds) and not n.name.startswith("_")]
 
@@ -166,8 +197,11 @@ def public_definitions(tree: ast.Module) -> list[ast.AST]:
 
 
 def test_public_names_have_docstrings(module):
-    bare = [getattr(node, "name", "the module") for node in public_definitions(tree_of(module))
-            if not ast.get_docstring(node)]  # fmt: skip
+    bare = [
+        getattr(node, "name", "the module")
+        for node in public_definitions(tree_of(module))
+        if not ast.get_docstring(node)
+    ]
     assert not bare, f"{name_of(module)}: no docstring on {bare}"
 
 

@@ -1,0 +1,219 @@
+"""Scores audio against any text, from an export: no training code, no configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from adml.audio.decoding import LARGEST_PEAK, resample
+from adml.errors import AudioError, TextError, UsageError
+from adml.text.g2p import G2P
+
+ACOUSTIC = Path("acoustic")
+TEXT = Path("text")
+FRONT_END = ACOUSTIC / "assets" / "front_end.json"
+PHONEMES = TEXT / "assets" / "phonemes.txt"
+
+
+class KeywordSpotter:
+    """Embeds texts and audio in one space; the score of a pair is the cosine of its embeddings.
+
+    Args:
+        embed_audio: callable (waveform [1, T] float32, lengths [1] int32) -> unit vectors [1, D].
+        embed_text: callable (phonemes [1, L] int32, lengths [1] int32) -> unit vectors [1, D].
+        symbols: phoneme symbols in the order of their ids, the first of which is 1.
+        sample_rate_hz: rate of the waveforms that `embed_audio` takes.
+        to_phonemes: callable text -> phoneme symbols, for example an `adml.G2P` with your own
+            pronunciations; it may put " " between words.
+
+    Example:
+        spotter = KeywordSpotter.load("runs/first")
+        spotter.score("hey bixby", samples, sample_rate_hz=44100)
+    """
+
+    def __init__(
+        self,
+        embed_audio: Callable,
+        embed_text: Callable,
+        *,
+        symbols: Sequence[str],
+        sample_rate_hz: int,
+        to_phonemes: Callable[[str], Sequence[str]],
+    ) -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self._embed_audio, self._embed_text = embed_audio, embed_text
+        self._ids = {symbol: index + 1 for index, symbol in enumerate(symbols)}
+        self._to_phonemes = to_phonemes
+        self._keywords: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, to_phonemes: Callable[[str], Sequence[str]] | None = None
+    ) -> KeywordSpotter:
+        """Load an export folder, or the one in a run folder.
+
+        Args:
+            path: folder that `adml export` wrote, or a run folder that holds one as `export/`.
+            to_phonemes: as for the class; by default `adml.G2P()`.
+
+        Returns:
+            A spotter.
+
+        Raises:
+            UsageError: there is no export at the path, or it is damaged.
+        """
+        folder = find_export(path)
+        try:
+            settings = json.loads((folder / FRONT_END).read_text(encoding="utf-8"))
+            sample_rate_hz = int(settings["sample_rate_hz"])
+            symbols = (folder / PHONEMES).read_text(encoding="utf-8").split()
+            audio = _signature(folder / ACOUSTIC, "embed_audio", ("waveform", "lengths"))
+            text = _signature(folder / TEXT, "embed_text", ("phonemes", "lengths"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                f"The export in {folder} is damaged. Expected: two SavedModels with their assets, "
+                f"as `adml export` writes them. Received: {error!r}. Export again."
+            ) from error
+        return cls(
+            audio,
+            text,
+            symbols=symbols,
+            sample_rate_hz=sample_rate_hz,
+            to_phonemes=to_phonemes or G2P(),
+        )
+
+    def embed_text(self, text: str) -> np.ndarray:
+        """Embed a keyword; it is remembered.
+
+        Args:
+            text: a word or phrase.
+
+        Returns:
+            float32 [D], of unit length.
+
+        Raises:
+            TextError: it cannot be pronounced, or has a phoneme the encoder does not know.
+        """
+        if text not in self._keywords:
+            symbols = [symbol for symbol in self._to_phonemes(text) if symbol != " "]
+            unknown = [symbol for symbol in symbols if symbol not in self._ids]
+            if unknown or not symbols:
+                raise TextError(
+                    f"The text {text!r} cannot be embedded. Expected: at least one phoneme, all "
+                    f"among the {len(self._ids)} of this export. Received: {symbols!r}. "
+                    "Correct its pronunciation."
+                )
+            ids = np.array([[self._ids[symbol] for symbol in symbols]], np.int32)
+            embedding = self._embed_text(ids, np.array([ids.shape[1]], np.int32))
+            self._keywords[text] = np.asarray(embedding, np.float32)[0]
+            self._keywords[text].flags.writeable = False
+        return self._keywords[text]
+
+    def embed_audio(self, samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+        """Embed a clip, resampled where its rate is not the encoder's.
+
+        Args:
+            samples: float [T], one channel, in -1..1.
+            sample_rate_hz: its rate.
+
+        Returns:
+            float32 [D], of unit length.
+
+        Raises:
+            AudioError: not one channel of finite floats in range, or empty.
+            UsageError: a rate that is not positive.
+        """
+        waveform = resample(check_samples(samples), sample_rate_hz, self.sample_rate_hz)
+        lengths = np.array([len(waveform)], np.int32)
+        return np.asarray(self._embed_audio(waveform[np.newaxis], lengths), np.float32)[0]
+
+    def score(self, text: str, samples: np.ndarray, sample_rate_hz: int) -> float:
+        """Tell how well a clip fits a text.
+
+        Args:
+            text: a word or phrase.
+            samples: float [T], one channel, in -1..1.
+            sample_rate_hz: its rate.
+
+        Returns:
+            The cosine of the two embeddings, -1 to 1; the higher, the more alike.
+
+        Raises:
+            TextError, AudioError, UsageError: as for the two embeddings.
+        """
+        return float(self.embed_text(text) @ self.embed_audio(samples, sample_rate_hz))
+
+
+def find_export(path: str | Path) -> Path:
+    """Find the export folder at a path or in the run folder there.
+
+    Args:
+        path: an export folder or a run folder.
+
+    Returns:
+        The folder that holds the two SavedModels.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = Path(path)
+    for folder in (path, path / "export"):
+        if (folder / ACOUSTIC).is_dir() and (folder / TEXT).is_dir():
+            return folder
+    advice = "Check the path."
+    if (path / "config.yaml").is_file():
+        advice = f"This is a run that was not exported yet: adml export {path}"
+    received = "a folder without them" if path.is_dir() else "no such folder"
+    raise UsageError(
+        f"There is no export at {path}. Expected: a folder with {ACOUSTIC}/ and {TEXT}/, or a run "
+        f"folder with export/. Received: {received}. {advice}"
+    )
+
+
+def check_samples(samples: np.ndarray) -> np.ndarray:
+    """Check a clip that came as an array.
+
+    Args:
+        samples: float [T] in -1..1.
+
+    Returns:
+        The same as float32 [T].
+
+    Raises:
+        AudioError: another shape or kind of number, none, not finite, or far out of range.
+    """
+    samples = np.asarray(samples)
+    problem = ""
+    if samples.ndim != 1:
+        problem = f"shape {samples.shape}. Average the channels first"
+    elif not np.issubdtype(samples.dtype, np.floating):
+        problem = f"{samples.dtype}. Divide by full scale first (32768 for 16-bit numbers)"
+    elif not samples.size:
+        problem = "no samples. Check the recording"
+    elif not np.isfinite(samples).all():
+        problem = f"{np.count_nonzero(~np.isfinite(samples))} samples NaN or infinite. Check them"
+    elif np.abs(samples).max() > LARGEST_PEAK:
+        problem = f"a peak of {np.abs(samples).max():g}. Divide by full scale first"
+    if problem:
+        raise AudioError(
+            "The samples cannot be embedded. Expected: finite floats [T] of one channel in -1..1. "
+            f"Received: {problem}."
+        )
+    return samples.astype(np.float32, copy=False)
+
+
+def _signature(folder: Path, name: str, inputs: tuple[str, ...]) -> Callable:
+    """A signature as a function of positional arrays that returns the embedding."""
+    loaded = tf.saved_model.load(str(folder))  # held by the closure: without it the function dies
+    function = loaded.signatures[name]
+
+    def embed(*arrays: np.ndarray) -> np.ndarray:
+        named = {key: tf.constant(array) for key, array in zip(inputs, arrays, strict=True)}
+        return function(**named)["embedding"].numpy()
+
+    embed.loaded = loaded
+    return embed

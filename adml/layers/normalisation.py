@@ -5,16 +5,17 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras as keras
 
+from adml.numerics.replicas import num_replicas
+
 
 def sum_over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Returns each tensor summed over the replicas in sync; unchanged with one replica.
+    """Returns each tensor summed over the replicas in step; unchanged with one replica.
 
-    Differentiable: the gradient is summed over replicas too. Outside a replica context (building
-    in a strategy's scope, say) there is nothing to sum.
+    Differentiable: the gradient is summed over the replicas too.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    if num_replicas() == 1:
         return values
+    context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
@@ -64,6 +65,8 @@ class MaskedBatchNorm(keras.layers.Layer):
         Returns:
             A tensor like `inputs`, 0 on padding.
         """
+        if training and self._fits_fused_kernel(inputs, valid):
+            return self._fused(inputs)
         if training:
             mean, variance = self._batch_statistics(inputs, valid)
             self._remember(mean, variance)
@@ -73,6 +76,21 @@ class MaskedBatchNorm(keras.layers.Layer):
         shift = self.beta - mean * scale
         outputs = inputs * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
         return outputs if valid is None else outputs * tf.cast(valid, inputs.dtype)
+
+    @staticmethod
+    def _fits_fused_kernel(inputs: tf.Tensor, valid: tf.Tensor | None) -> bool:
+        """Whether one kernel can do it all: nothing padded, one replica, two axes."""
+        return valid is None and inputs.shape.rank == 2 and num_replicas() == 1
+
+    def _fused(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalises `[N, C]` in training with the runtime's own kernel."""
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(inputs, [1, 1, -1, inputs.shape[-1]]), scale=self.gamma,
+            offset=self.beta, mean=[], variance=[], epsilon=self.epsilon, is_training=True)
+        count = tf.cast(tf.shape(inputs)[0], tf.float32)
+        biased = (count - 1.0) / tf.maximum(count, 1.0)
+        self._remember(mean, tf.where(count > 1.0, variance * biased, tf.zeros_like(variance)))
+        return tf.reshape(outputs, [-1, inputs.shape[-1]])
 
     def _batch_statistics(self, inputs, valid) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mean and biased variance `[C]` over valid frames of all replicas."""

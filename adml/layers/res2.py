@@ -6,7 +6,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.layers.convolution import TimeConvolution
+from adml.layers.layout import PackedFrames, PaddedFrames
 from adml.layers.normalisation import MaskedBatchNorm
+
+Layout = PaddedFrames | PackedFrames
 
 
 class ConvolutionUnit(keras.layers.Layer):
@@ -25,9 +28,10 @@ class ConvolutionUnit(keras.layers.Layer):
                                            relu=True, dtype=self.dtype_policy, name="conv")
         self.normalisation = MaskedBatchNorm(dtype=self.dtype_policy, name="norm")
 
-    def call(self, inputs: tf.Tensor, valid: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, layout: Layout, training: bool = False) -> tf.Tensor:
         """Returns the unit's output, 0 on padded frames."""
-        return self.normalisation(self.convolution(inputs), valid, training=training)
+        hidden = self.convolution(inputs, layout)
+        return self.normalisation(hidden, layout.valid, training=training)
 
     def get_config(self) -> dict:
         """Returns the arguments that make an equal layer."""
@@ -57,11 +61,11 @@ class SqueezeExcitation(keras.layers.Layer):
         self.excite.build((None, self.bottleneck))
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, layout: Layout) -> tf.Tensor:
         """Gates the channels; `inputs` must be 0 on padded frames."""
-        frames = tf.maximum(tf.reduce_sum(valid, axis=-2, keepdims=True), 1.0)
-        mean = tf.reduce_sum(inputs, axis=-2, keepdims=True) / frames
-        return inputs * self.excite(self.squeeze(mean))
+        counts = tf.cast(tf.maximum(layout.counts, 1.0), inputs.dtype)
+        mean = layout.sum(inputs) / counts
+        return inputs * layout.spread(self.excite(self.squeeze(mean)))
 
     def get_config(self) -> dict:
         """Returns the arguments that make an equal layer."""
@@ -98,15 +102,15 @@ class SERes2Block(keras.layers.Layer):
         self.last = ConvolutionUnit(channels, dtype=policy, name="last")
         self.gates = SqueezeExcitation(bottleneck, dtype=policy, name="gates")
 
-    def call(self, inputs: tf.Tensor, valid: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, layout: Layout, training: bool = False) -> tf.Tensor:
         """Returns the block's output `[..., F, channels]`, 0 on padded frames."""
-        parts = tf.split(self.first(inputs, valid, training=training), self.scale, axis=-1)
+        parts = tf.split(self.first(inputs, layout, training=training), self.scale, axis=-1)
         outputs = [parts[0]]
         for index, (part, unit) in enumerate(zip(parts[1:], self.groups)):
             entry = part if index == 0 else part + outputs[-1]
-            outputs.append(unit(entry, valid, training=training))
-        hidden = self.last(tf.concat(outputs, axis=-1), valid, training=training)
-        return inputs + self.gates(hidden, valid)
+            outputs.append(unit(entry, layout, training=training))
+        hidden = self.last(tf.concat(outputs, axis=-1), layout, training=training)
+        return inputs + self.gates(hidden, layout)
 
     def get_config(self) -> dict:
         """Returns the arguments that make an equal layer."""

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.layers.convolution import TimeConvolution
-from adml.layers.fusing import valid_frames
+from adml.layers.layout import PackedFrames, PaddedFrames
 from adml.layers.normalisation import MaskedBatchNorm
 from adml.layers.pooling import ContextStatisticsPooling
 from adml.layers.res2 import ConvolutionUnit, SERes2Block
@@ -26,8 +26,9 @@ class AcousticEncoder(keras.Model):
         dilations: Dilation of each block.
         scale: Channel groups of a block.
         bottleneck: Width of the squeeze-excitation and of the pooling's attention.
-        fast: True: rank-4 tensors and native dilated convolutions. False: Keras' Conv1D. The
-            weights have the same names, shapes and order, the values are equal.
+        fast: True: in training, packed frames (no work is spent on padding); in inference,
+            rank-4 tensors and native dilated convolutions. False: Keras' Conv1D. The weights
+            have the same names, shapes and order, the values are equal.
     """
 
     def __init__(self, mel_bins: int = 40, channels: int = 256, embedding_dim: int = 256, *,
@@ -45,8 +46,7 @@ class AcousticEncoder(keras.Model):
         self.aggregation = ConvolutionUnit(channels * len(self.dilations), dtype=policy,
                                            name="aggregation")
         self.frame_projection = TimeConvolution(embedding_dim, dtype=policy, name="frames")
-        self.pooling = ContextStatisticsPooling(bottleneck, fast=fast, dtype=policy,
-                                                name="pooling")
+        self.pooling = ContextStatisticsPooling(bottleneck, dtype=policy, name="pooling")
         self.pooled_norm = MaskedBatchNorm(dtype=policy, name="pooled_norm")
         self.utterance_projection = keras.layers.Dense(embedding_dim, dtype=policy,
                                                        name="utterance")
@@ -63,21 +63,32 @@ class AcousticEncoder(keras.Model):
         Returns:
             Frame embeddings `[B, F, D]`, 0 on padding, and utterance embeddings `[B, D]`.
         """
-        hidden = tf.cast(features, self.compute_dtype)
-        if self.fast:
-            hidden = tf.expand_dims(hidden, 1)
-        valid = valid_frames(lengths, hidden)
-        hidden = self.stem(tf.where(valid > 0, hidden, tf.zeros([], hidden.dtype)), valid,
-                           training=training)
+        features = tf.cast(features, self.compute_dtype)
+        if self.fast and training:
+            return self._encode_packed(features, lengths)
+        hidden = tf.expand_dims(features, 1) if self.fast else features
+        layout = PaddedFrames(lengths, hidden)
+        hidden = tf.where(layout.valid > 0, hidden, tf.zeros([], hidden.dtype))
+        frames, utterance = self._encode(hidden, layout, training)
+        return (tf.squeeze(frames, 1) if self.fast else frames), utterance
+
+    def _encode_packed(self, features, lengths) -> tuple[tf.Tensor, tf.Tensor]:
+        """Encodes in training without spending work on padding."""
+        layout = PackedFrames(lengths, tf.shape(features)[1])
+        frames, utterance = self._encode(layout.pack(features), layout, training=True)
+        return layout.unpack(frames), utterance
+
+    def _encode(self, hidden, layout, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns frame embeddings in the given layout and utterance embeddings."""
+        hidden = self.stem(hidden, layout, training=training)
         outputs = []
         for block in self.blocks:
-            hidden = block(hidden, valid, training=training)
+            hidden = block(hidden, layout, training=training)
             outputs.append(hidden)
-        hidden = self.aggregation(tf.concat(outputs, axis=-1), valid, training=training)
-        frames = self.frame_projection(hidden) * valid
-        pooled = self.pooled_norm(self.pooling(frames, valid), training=training)
-        utterance = self.utterance_projection(pooled)
-        return (tf.squeeze(frames, 1) if self.fast else frames), utterance
+        hidden = self.aggregation(tf.concat(outputs, axis=-1), layout, training=training)
+        frames = layout.masked(self.frame_projection(hidden, layout))
+        pooled = self.pooled_norm(self.pooling(frames, layout), training=training)
+        return frames, self.utterance_projection(pooled)
 
     def get_config(self) -> dict:
         """Returns the arguments that make an equal model."""

@@ -138,20 +138,21 @@ def _add_evaluate(verbs) -> None:
     parser.add_argument("--speech", type=Path, metavar="DIR", help="folder of the sets (default: the run's own)")
     parser.add_argument("--trials", action="append", default=[], metavar="NAME", help="only this list (repeatable)")
     parser.add_argument("--untrained", action="store_true", help="evaluate the initial weights, for comparison")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)")
     parser.add_argument("--record", type=Path, metavar="FILE", help="where the record goes (default: in the run)")
     parser.add_argument("--json", action="store_true", help="print the record")
 
 
 def _evaluate(arguments) -> int:
-    from adml.evaluate_run import evaluate_run
+    from adml.evaluate import evaluate_run
 
-    record, path, table = evaluate_run(
+    done = evaluate_run(
         arguments.run, config_path=arguments.config, speech=arguments.speech, only=tuple(arguments.trials),
-        untrained=arguments.untrained, record_path=arguments.record)
+        untrained=arguments.untrained, record_path=arguments.record, cache=arguments.cache)
     if arguments.json:
-        _print_json(record.to_dict())
+        _print_json(done.record.to_dict())
     else:
-        sys.stdout.write(f"{table}\n{path}\n")
+        sys.stdout.write(f"{done.table}\n{done.path}\n")
     return 0
 
 

@@ -99,8 +99,8 @@ def make_corpus(
     words, phrases = read_vocabulary()
     plan = make_plan(
         words, phrases, num_words=num_words, num_voices=num_voices, seed=seed,
-        held_out_words=round(0.15 * num_words) if held_out_words is None else held_out_words,
-        held_out_voices=round(0.2 * num_voices) if held_out_voices is None else held_out_voices,
+        held_out_words=_share(held_out_words, 0.15 * num_words),
+        held_out_voices=_share(held_out_voices, 0.2 * num_voices),
         voices_per_word=voices_per_word, test_voices_per_word=test_voices_per_word,
         items_per_string=items_per_string,
     )  # fmt: skip
@@ -108,12 +108,23 @@ def make_corpus(
     if _is_made(folder, settings):
         logger.info("The corpus in %s is used as it is.", folder)
         return folder
-    synthesiser = find_synthesiser()
+    _build(folder, plan, settings, find_synthesiser(), workers or os.cpu_count() or 1)
+    return folder
+
+
+def _share(count: int | None, otherwise: float) -> int:
+    return max(1, round(otherwise)) if count is None else count
+
+
+def _build(
+    folder: Path, plan: Plan, settings: dict, synthesiser: Synthesiser, workers: int
+) -> None:
+    """Make the corpus beside its place and move it there when it is whole."""
     part = folder.with_name(folder.name + ".part")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        made = _make(part, plan, synthesiser, workers or os.cpu_count() or 1)
+        made = _make(part, plan, synthesiser, workers)
         described = {**settings, **made, "synthesiser": f"espeakng-loader {synthesiser.version}"}
         (part / "settings.json").write_text(json.dumps(described, indent=1) + "\n", "utf-8")
         if folder.is_dir():
@@ -125,7 +136,6 @@ def make_corpus(
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return folder
 
 
 def _is_made(folder: Path, settings: dict) -> bool:

@@ -1,11 +1,13 @@
-"""Metrics of scored trials: equal error rate, average precision, area under the ROC curve."""
+"""Metrics of scored trials: equal error rate, average precision, area under the ROC curve.
+
+The values are scikit-learn's; they are counted here because a bootstrap asks for thousands.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from sklearn import metrics
 
 from adml.errors import DataError
 
@@ -27,11 +29,11 @@ def equal_error_rate(labels: np.ndarray, scores: np.ndarray) -> float:
     Raises:
         DataError: the trials cannot be scored (lengths, one class only, scores not finite).
     """
-    labels, scores = _checked(labels, scores)
-    false_alarms, hits, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
-    misses = 1 - hits
-    nearest = np.argmin(np.abs(false_alarms - misses))
-    return float((false_alarms[nearest] + misses[nearest]) / 2)
+    hits, false_alarms = _accepted(labels, scores)
+    miss_rate = 1 - hits / hits[-1]
+    false_alarm_rate = false_alarms / false_alarms[-1]
+    nearest = np.argmin(np.abs(false_alarm_rate - miss_rate))
+    return float((false_alarm_rate[nearest] + miss_rate[nearest]) / 2)
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -42,7 +44,9 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     Returns:
         A fraction; chance is the share of matches.
     """
-    return float(metrics.average_precision_score(*_checked(labels, scores)))
+    hits, false_alarms = _accepted(labels, scores)
+    precision = hits[1:] / (hits[1:] + false_alarms[1:])
+    return float(np.sum(np.diff(hits) * precision) / hits[-1])
 
 
 def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -53,7 +57,9 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     Returns:
         A fraction; chance is 0.5.
     """
-    return float(metrics.roc_auc_score(*_checked(labels, scores)))
+    hits, false_alarms = _accepted(labels, scores)
+    area = np.sum(np.diff(false_alarms) * (hits[1:] + hits[:-1]) / 2)
+    return float(area / (hits[-1] * false_alarms[-1]))
 
 
 def bootstrap_interval(
@@ -93,7 +99,7 @@ def bootstrap_interval(
             "bootstrap_interval: groups do not fit the trials. "
             f"Expected: {len(labels)} groups. Received: {group_index.size}."
         )
-    # Sorted once: the metrics' own stable sort is then linear.
+    # Sorted once: the metrics' own stable sorts are then linear.
     order = np.argsort(-scores, kind="stable")
     labels, scores, group_index = labels[order], scores[order], group_index[order]
     generator = np.random.default_rng(seed)
@@ -116,6 +122,20 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def _accepted(labels, scores) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of matches and of non-matches accepted, from none to all.
+
+    One entry for "above every score", then one for each distinct score as the threshold.
+    """
+    labels, scores = _checked(labels, scores)
+    order = np.argsort(-scores, kind="stable")
+    labels, scores = labels[order], scores[order]
+    last_of_ties = np.append(np.flatnonzero(np.diff(scores)), scores.size - 1)
+    hits = np.cumsum(labels)[last_of_ties]
+    false_alarms = last_of_ties + 1 - hits
+    return np.concatenate([[0], hits]), np.concatenate([[0], false_alarms])
+
+
 def _checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
     """The trials as arrays of 0/1 and of float64, or a clear error."""
     labels, scores = np.asarray(labels), np.asarray(scores, np.float64)
@@ -130,10 +150,11 @@ def _checked(labels, scores) -> tuple[np.ndarray, np.ndarray]:
             f"Received: {np.count_nonzero(~np.isfinite(scores))} NaN or infinite of {scores.size}."
         )
     labels = labels.astype(np.int64)
-    present = np.unique(labels)
-    if not np.array_equal(present, [0, 1]):
+    # A match and a non-match, and nothing else; np.unique would sort for each bootstrap draw.
+    matches = np.count_nonzero(labels == 1)
+    if not 0 < matches < labels.size or np.count_nonzero(labels == 0) != labels.size - matches:
         raise DataError(
             "Trials need both classes. Expected: labels 0 and 1. "
-            f"Received: {present.tolist()} in {labels.size} trials."
+            f"Received: {np.unique(labels).tolist()} in {labels.size} trials."
         )
     return labels, scores

@@ -153,11 +153,11 @@ def test_negative_labels_are_outside(kind, pairs):
 
 def test_centred_value_is_without_the_label_count(pairs):
     positive, _, centred = proxy.asyp_terms(*pairs, LABELS)
-    counts = np.array([np.sum(LABELS == label) for label in LABELS])
+    counts = np.array([np.sum(label == LABELS) for label in LABELS])
     np.testing.assert_allclose(positive - centred, np.log(1 + counts) / 0.01, rtol=1e-10)
     # METHOD's limit for a small alpha: n / (1 + n) times the mean of margin - S.
     means = [
-        np.mean([0.01 - cosine(pairs[0, i], pairs[1, j]) for j in np.flatnonzero(LABELS == label)])
+        np.mean([0.01 - cosine(pairs[0, i], pairs[1, j]) for j in np.flatnonzero(label == LABELS)])
         for i, label in enumerate(LABELS)
     ]
     np.testing.assert_allclose(centred, counts / (1 + counts) * means, atol=5e-3)
@@ -185,9 +185,9 @@ def test_gradients_of_the_constants_are_the_derived_ones(pairs):
     by_alpha, by_beta, by_margin = tape.gradient(total, constants)
     text, audio = pairs
     for i, label in enumerate(LABELS):
-        own = np.array([0.01 - cosine(text[i], audio[j]) for j in np.flatnonzero(LABELS == label)])
+        own = np.array([0.01 - cosine(text[i], audio[j]) for j in np.flatnonzero(label == LABELS)])
         other = np.array(
-            [cosine(audio[i], text[k]) - 0.01 for k in np.flatnonzero(LABELS != label)]
+            [cosine(audio[i], text[k]) - 0.01 for k in np.flatnonzero(label != LABELS)]
         )
         total = np.exp(0.01 * own).sum()
         weights = np.exp(0.01 * own) / (1 + total)

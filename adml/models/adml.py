@@ -31,7 +31,7 @@ class ADML(keras.Model):
         ctc_classes: Phone classes of the frame classifier; 0: there is none.
         reversal_strength: lambda_adv of the gradient reversal layer (Eq. 5).
         projections: What the cross-attention learns: "none", "qk" or "qkv".
-        fast: Whether the acoustic encoder takes its fast path.
+        fast: Whether the encoders take their fast paths.
     """
 
     def __init__(self, num_symbols: int = 70, *, mel_bins: int = 40, embedding_dim: int = 256,
@@ -53,7 +53,7 @@ class ADML(keras.Model):
         policy = self.dtype_policy
         self.acoustic = AcousticEncoder(mel_bins, embedding_dim=embedding_dim, fast=fast,
                                         dtype=policy, name="acoustic")
-        self.text = TextEncoder(num_symbols, embedding_dim, text_units, dtype=policy,
+        self.text = TextEncoder(num_symbols, embedding_dim, text_units, fast=fast, dtype=policy,
                                 name="text")
         self.attention = (CrossAttention(embedding_dim, projections, dtype=policy,
                                          name="attention") if phoneme_branch else None)

@@ -98,6 +98,8 @@ class TotalLoss(keras.layers.Layer):
                 trainable=keyword_weight != 0, name="keyword_classifier",
             )  # fmt: skip
 
+    # Nothing below branches on a tensor, and AutoGraph would double the time to trace a step.
+    @tf.autograph.experimental.do_not_convert
     def call(
         self,
         outputs: Mapping[str, Any],

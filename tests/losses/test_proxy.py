@@ -155,7 +155,7 @@ def test_centred_value_is_without_the_label_count(pairs):
     positive, _, centred = proxy.asyp_terms(*pairs, LABELS)
     counts = np.array([np.sum(label == LABELS) for label in LABELS])
     np.testing.assert_allclose(positive - centred, np.log(1 + counts) / 0.01, rtol=1e-10)
-    # METHOD's limit for a small alpha: n / (1 + n) times the mean of margin - S.
+    # The limit for a small alpha: n / (1 + n) times the mean of margin - S.
     means = [
         np.mean([0.01 - cosine(pairs[0, i], pairs[1, j]) for j in np.flatnonzero(label == LABELS)])
         for i, label in enumerate(LABELS)

@@ -8,6 +8,8 @@ from adml.numerics.similarity import at_least_float32
 
 __all__ = ["frame_ctc"]
 
+_LOWEST_LOG_PROBABILITY = -40.0
+
 
 def frame_ctc(logits, frame_lengths, phoneme_classes, phoneme_lengths) -> tf.Tensor:
     """CTC loss per phoneme; the blank is the last class.
@@ -24,7 +26,8 @@ def frame_ctc(logits, frame_lengths, phoneme_classes, phoneme_lengths) -> tf.Ten
         [B]; 0, with no gradient, where a label does not fit into its frames (it needs one
         frame each, and a blank between equal neighbours) or is empty.
     """
-    logits = at_least_float32(logits)
+    # The native kernel takes logarithms of a softmax: what underflows there must not be zero.
+    logits = tf.maximum(tf.nn.log_softmax(at_least_float32(logits)), _LOWEST_LOG_PROBABILITY)
     frame_lengths = tf.cast(frame_lengths, tf.int32)
     lengths = tf.cast(phoneme_lengths, tf.int32)
     classes = tf.cast(phoneme_classes, tf.int32)

@@ -79,3 +79,12 @@ def test_a_misfit_leaves_its_neighbours_alone(logits):
     changed = frame_ctc(logits, [4, 2, 2, 5], LABELS, LENGTHS).numpy()
     np.testing.assert_allclose(changed[[0, 2, 3]], value[[0, 2, 3]])
     assert changed[1] == 0
+
+
+def test_logits_far_apart_give_a_finite_loss_and_gradient():
+    logits = tf.Variable(np.zeros([1, 6, 4], np.float32))
+    logits[:, :, 3].assign(np.full([1, 6], 900.0, np.float32))
+    with tf.GradientTape() as tape:
+        loss = frame_ctc(logits, [6], [[0, 1]], [2])
+    assert np.isfinite(loss.numpy()).all() and loss.numpy()[0] > 10
+    assert np.isfinite(tape.gradient(loss, logits).numpy()).all()

@@ -10,8 +10,17 @@ from pathlib import Path
 
 import yaml
 
-from adml.config_file import apply_overrides, from_mapping, option, parse_yaml, read_text, to_mapping
+from adml.config_file import (
+    apply_overrides,
+    from_mapping,
+    option,
+    parse_yaml,
+    read_text,
+    to_mapping,
+)
 from adml.errors import ConfigError
+
+TRIAL_KINDS = ("words", "phrases_easy", "phrases_hard", "classification", "choice", "keywords")
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class FeaturesConfig:
     def __post_init__(self):
         if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
             raise ConfigError(
-                f"high_hz must lie between low_hz and half the sample rate. Received: {self.high_hz}."
+                "high_hz must lie between low_hz and half the sample rate. "
+                f"Received: {self.high_hz}."
             )
 
 
@@ -45,14 +55,19 @@ class DataConfig:
     max_seconds: float = option(2.5, low=0.1, text="chosen")
     max_gap_seconds: float = option(0.3, low=0.0, text="chosen: a longer pause ends a phrase")
     min_confidence: float | None = option(None, text="alignments below this are left out")
-    exclude_words: tuple[str, ...] = option((), text="segments that hold one of these words are left out")
-    held_out_speakers: float = option(0.0, low=0.0, high=0.9, text="share of speakers kept from training")
+    exclude_words: tuple[str, ...] = option(
+        (), text="segments that hold one of these words are left out"
+    )
+    held_out_speakers: float = option(
+        0.0, low=0.0, high=0.9, text="share of speakers kept from training"
+    )
 
     def __post_init__(self):
         if self.min_words > self.max_words or self.min_seconds >= self.max_seconds:
             raise ConfigError(
-                "the minimum exceeds the maximum. "
-                f"Received: words {self.min_words}-{self.max_words}, seconds {self.min_seconds}-{self.max_seconds}."
+                "the minimum exceeds the maximum. Received: words "
+                f"{self.min_words}-{self.max_words}, "
+                f"seconds {self.min_seconds}-{self.max_seconds}."
             )
 
 
@@ -62,10 +77,18 @@ class BatchConfig:
 
     keywords: int = option(250, low=2, high=100_000)
     utterances: int = option(2, low=1, high=64)
-    min_utterances: int = option(2, low=1, text="keywords with fewer segments are left out; 1 repeats a segment")
-    neighbour_fraction: float = option(0.0, low=0.0, high=0.9, text="share of phonetic near neighbours in a batch")
-    length_window: int = option(1, low=1, text="batches whose keywords are dealt to them by length; 1 = off")
-    keyword_classes: int | None = option(None, low=2, text="classes of L_key, most frequent first; null = all")
+    min_utterances: int = option(
+        2, low=1, text="keywords with fewer segments are left out; 1 repeats a segment"
+    )
+    neighbour_fraction: float = option(
+        0.0, low=0.0, high=0.9, text="share of phonetic near neighbours in a batch"
+    )
+    length_window: int = option(
+        1, low=1, text="batches whose keywords are dealt to them by length; 1 = off"
+    )
+    keyword_classes: int | None = option(
+        None, low=2, text="classes of L_key, most frequent first; null = all"
+    )
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,9 @@ class CutConfig:
 class AugmentationConfig:
     """Noise, reverberation and masks (paper, section 4.1; ranges chosen as in common recipes)."""
 
-    noise: tuple[str, ...] = option(("noise",), text="sets of noise recordings; an empty list = none")
+    noise: tuple[str, ...] = option(
+        ("noise",), text="sets of noise recordings; an empty list = none"
+    )
     noise_probability: float = option(0.5, low=0.0, high=1.0)
     noise_snr_db: tuple[float, float] = option((0.0, 15.0), low=-40.0, high=100.0)
     impulse_responses: tuple[str, ...] = option((), text="folders of room impulse responses")
@@ -100,15 +125,21 @@ class ModelConfig:
     """Encoders (paper, sections 3 and 4.1)."""
 
     fast: bool = option(True, text="native rank-4 convolutions; false = plain Keras Conv1D")
-    text_units: int = option(256, low=8, high=2048, text="LSTM units a direction; 128 is the other reading")
-    attention_projections: str = option("qk", choices=("none", "qk", "qkv"), text="chosen; Eq. 1 writes raw Q, K, V")
+    text_units: int = option(
+        256, low=8, high=2048, text="LSTM units a direction; 128 is the other reading"
+    )
+    attention_projections: str = option(
+        "qk", choices=("none", "qk", "qkv"), text="chosen; Eq. 1 writes raw Q, K, V"
+    )
 
 
 @dataclass(frozen=True)
 class UtteranceLossConfig:
     """L_utt: asymmetric proxy term and the three relational terms (section 3.2)."""
 
-    asyp_weight: float = option(1.0, low=0.0, text="chosen: D and A alone leave the cosine undefined")
+    asyp_weight: float = option(
+        1.0, low=0.0, text="chosen: D and A alone leave the cosine undefined"
+    )
     asyp_alpha: float = option(2.0, low=1e-3, text="chosen")
     asyp_beta: float = option(40.0, low=1e-3, text="chosen")
     asyp_margin: float = option(0.5, low=-1.0, high=1.0, text="chosen")
@@ -189,8 +220,12 @@ class OptimizerConfig:
     halve_every_epochs: float = option(20.0, low=0.01)
     warmup_steps: int = option(0, low=0)
     clip_norm: float = option(5.0, low=0.0, text="chosen: global norm of the network's gradients")
-    constants_learning_rate: float = option(1e-4, low=0.0, high=1.0, text="chosen: alpha, beta, lambda and scales")
-    bias_learning_rate: float = option(1e-2, low=0.0, high=1.0, text="chosen: the bias of SphereFace2")
+    constants_learning_rate: float = option(
+        1e-4, low=0.0, high=1.0, text="chosen: alpha, beta, lambda and scales"
+    )
+    bias_learning_rate: float = option(
+        1e-2, low=0.0, high=1.0, text="chosen: the bias of SphereFace2"
+    )
 
 
 @dataclass(frozen=True)
@@ -212,7 +247,7 @@ class TrialsConfig:
     """One list of trials: where its clips come from and how it is drawn."""
 
     name: str = option("")
-    kind: str = option("words", choices=("words", "phrases_easy", "phrases_hard", "classification", "keywords"))
+    kind: str = option("words", choices=TRIAL_KINDS)
     folder: str = option("")
     prefix: str = option("")
     words_file: str = option("words.tsv")
@@ -220,6 +255,7 @@ class TrialsConfig:
     max_clips: int | None = option(None, low=1, text="evenly thinned out")
     whole_file: bool = option(False, text="clips are whole recordings, not their speech alone")
     held_out_only: bool = option(False, text="only the speakers of data.held_out_speakers")
+    choices: int = option(30, low=2, text="of choice lists: the most frequent words")
     vocabulary: str = option("", text="of keyword lists: set whose words are negatives")
     negatives: int = option(50, low=1, text="negatives per positive")
     positives: int = option(3000, low=1, text="of phrase lists")

@@ -1,4 +1,4 @@
-"""Strict reading of YAML into frozen dataclasses: every mistake is an error with its dotted path."""
+"""Strict reading of YAML into frozen dataclasses; a mistake is an error with its dotted path."""
 
 from __future__ import annotations
 
@@ -45,11 +45,19 @@ _StrictLoader.add_implicit_resolver(
 )
 
 
-def option(default: Any, *, low: float | None = None, high: float | None = None,
-           choices: tuple[str, ...] | None = None, text: str = "") -> Any:
+def option(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    text: str = "",
+) -> Any:
     """A dataclass field with its range or choices and one sentence of help."""
     metadata = {"low": low, "high": high, "choices": choices, "text": text}
-    if dataclasses.is_dataclass(default) or isinstance(default, (tuple, int, float, str, type(None))):
+    if dataclasses.is_dataclass(default) or isinstance(
+        default, (tuple, int, float, str, type(None))
+    ):
         return dataclasses.field(default=default, metadata=metadata)
     return dataclasses.field(default_factory=default, metadata=metadata)
 
@@ -65,7 +73,7 @@ def parse_yaml(text: str, *, source: str) -> Any:
         ConfigError: the text is not YAML, or a key occurs twice.
     """
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_StrictLoader)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
     except yaml.YAMLError as error:
@@ -77,9 +85,13 @@ def read_text(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"Cannot read configuration {path}: {error.strerror}. Expected: a YAML file.") from None
+        raise ConfigError(
+            f"Cannot read configuration {path}: {error.strerror}. Expected: a YAML file."
+        ) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"Configuration {path} is not UTF-8 text. Expected: a YAML file.") from None
+        raise ConfigError(
+            f"Configuration {path} is not UTF-8 text. Expected: a YAML file."
+        ) from None
 
 
 def from_mapping(kind: type[Dataclass], values: Any, path: str = "") -> Dataclass:
@@ -105,7 +117,8 @@ def from_mapping(kind: type[Dataclass], values: Any, path: str = "") -> Dataclas
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.0)
             raise ConfigError(
-                f"Unknown configuration key {dotted!r}. Nearest: {near[0]!r}. Expected one of: {', '.join(fields)}."
+                f"Unknown configuration key {dotted!r}. Nearest: {near[0]!r}. "
+                f"Expected one of: {', '.join(fields)}."
             )
         arguments[key] = _convert(hints[key], value, dotted, fields[key].metadata)
     try:
@@ -128,19 +141,26 @@ def _convert(kind: Any, value: Any, path: str, metadata: typing.Mapping[str, Any
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ConfigError(f"{path} has the wrong type. Expected: {kind.__name__}. Received: {value!r}.")
+        raise ConfigError(
+            f"{path} has the wrong type. Expected: {kind.__name__}. Received: {value!r}."
+        )
     _check(value, path, metadata)
     return value
 
 
-def _convert_tuple(kinds: tuple, value: Any, path: str, metadata: typing.Mapping[str, Any]) -> tuple:
+def _convert_tuple(
+    kinds: tuple, value: Any, path: str, metadata: typing.Mapping[str, Any]
+) -> tuple:
     if not isinstance(value, (list, tuple)):
         raise ConfigError(f"{path} must be a list. Received: {value!r}.")
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
         raise ConfigError(f"{path} must have {len(kinds)} items. Received: {value!r}.")
-    return tuple(_convert(k, v, f"{path}[{i}]", metadata) for i, (k, v) in enumerate(zip(kinds, value)))
+    return tuple(
+        _convert(k, v, f"{path}[{i}]", metadata)
+        for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+    )
 
 
 def _check(value: Any, path: str, metadata: typing.Mapping[str, Any]) -> None:
@@ -153,10 +173,11 @@ def _check(value: Any, path: str, metadata: typing.Mapping[str, Any]) -> None:
         )
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{path} must be finite. Received: {value!r}.")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if (low is not None and value < low) or (high is not None and value > high):
-            bounds = f"{'-inf' if low is None else low} to {'inf' if high is None else high}"
-            raise ConfigError(f"{path} is out of range. Expected: {bounds}. Received: {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return
+    if (low is not None and value < low) or (high is not None and value > high):
+        bounds = f"{'-inf' if low is None else low} to {'inf' if high is None else high}"
+        raise ConfigError(f"{path} is out of range. Expected: {bounds}. Received: {value!r}.")
 
 
 def apply_overrides(values: Any, overrides: list[str]) -> dict:

@@ -1,4 +1,4 @@
-"""From a configuration's trial lists to a record: draw the lists, embed, score, write."""
+"""From a run and its trial lists to a record: embed, score, write."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from adml.build import held_out_speakers
-from adml.config import Config, TrialsConfig, load_config
+from adml.build.trials import chosen_trials, write_trials
+from adml.config import load_config
 from adml.config_file import to_mapping
-from adml.data.segments import build_segments
 from adml.data.store import PcmStore
 from adml.data.trial_list import TrialList
-from adml.data.trials import classification, clips_of, phrase_trials, wake_words, wsj_style
-from adml.data.words import WordTable, read_clips, read_words
-from adml.errors import ConfigError, UsageError
+from adml.errors import UsageError
 from adml.evaluation.embedding import Embedder
 from adml.evaluation.records import Cost, Record, git_state, now, package_versions, write_record
 from adml.evaluation.results import format_figure, markdown_table, metric_title
@@ -30,6 +27,8 @@ from adml.text.g2p import G2P
 logger = logging.getLogger(__name__)
 
 TABLE_METRICS = ("average_precision", "equal_error_rate", "roc_auc", "accuracy")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,54 +45,17 @@ class Evaluated:
         return results_table([("", self.record)])
 
 
-def build_trials(trials: TrialsConfig, root: str | Path, g2p: G2P, *, held_out: float = 0.0) -> TrialList:
-    """Draw one list of trials; the same settings and data give the same bytes.
-
-    Args:
-        trials: the list's settings.
-        root: folder of the sets; the list's paths are relative to it.
-        g2p: texts to phonemes.
-        held_out: with `trials.held_out_only`, the share of speakers that training left out.
-
-    Raises:
-        DataError: the set is missing or holds too little.
-    """
-    folder, g2p_symbols = Path(root) / trials.folder, g2p
-    words = _table(trials, folder, held_out)
-    if trials.kind in ("phrases_easy", "phrases_hard"):
-        segments = build_segments(words, min_seconds=trials.min_seconds)
-        return phrase_trials(segments, trials.kind.removeprefix("phrases_"), num_positives=trials.positives,
-                             negatives_per_positive=trials.negatives, seed=trials.seed, g2p=g2p_symbols, root=root,
-                             name=trials.name)
-    if trials.kind == "classification":
-        clips = clips_of(words, root=root, min_seconds=trials.min_seconds, group="speaker",
-                         whole_file=trials.whole_file)
-        return classification(clips, name=trials.name)
-    clips = clips_of(words, root=root, min_seconds=trials.min_seconds, whole_file=trials.whole_file)
-    if trials.max_clips is not None and len(clips) > trials.max_clips:
-        step = len(clips) / trials.max_clips
-        clips = [clips[int(place * step)] for place in range(trials.max_clips)]
-    if trials.kind == "keywords":
-        vocabulary = read_words(Path(root) / trials.vocabulary).word.tolist() if trials.vocabulary else ()
-        return wake_words(clips, sorted(set(vocabulary)), num_random=trials.negatives, seed=trials.seed,
-                          g2p=g2p_symbols, name=trials.name)
-    return wsj_style(clips, negatives_per_positive=trials.negatives, seed=trials.seed, g2p=g2p_symbols,
-                     name=trials.name)[0]
-
-
-def _table(trials: TrialsConfig, folder: Path, held_out: float) -> WordTable:
-    if trials.kind in ("classification", "keywords"):
-        table = read_clips(folder, path_prefix=trials.prefix)
-    else:
-        table = read_words(folder, words_file=trials.words_file, path_prefix=trials.prefix)
-    if trials.held_out_only:
-        table = table.subset(held_out_speakers(table.speaker.tolist(), held_out))
-    return table
-
-
-def evaluate(trained: Trained, lists: Sequence[TrialList], root: str | Path, *, cache: Path | None = None,
-             resamples: int = 1000, command: str = "", name: str | None = None,
-             g2p: G2P | None = None) -> tuple[Record, dict[str, SuiteResult]]:
+def evaluate(
+    trained: Trained,
+    lists: Sequence[TrialList],
+    root: str | Path,
+    *,
+    cache: Path | None = None,
+    resamples: int = 1000,
+    command: str = "",
+    name: str | None = None,
+    g2p: G2P | None = None,
+) -> tuple[Record, dict[str, SuiteResult]]:
     """Score every list with a model and record the figures.
 
     Args:
@@ -116,7 +78,9 @@ def evaluate(trained: Trained, lists: Sequence[TrialList], root: str | Path, *, 
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
         paths = sorted({clip.path for clip in trials.clips})
-        store = PcmStore.build([str(Path(root) / path) for path in paths], (cache or default_cache()) / "pcm")
+        store = PcmStore.build(
+            [str(Path(root) / path) for path in paths], (cache or default_cache()) / "pcm"
+        )
 
         def read(path: str, start_s: float, end_s: float, store=store):
             return store.read(str(Path(root) / path), start_s, end_s)
@@ -124,21 +88,39 @@ def evaluate(trained: Trained, lists: Sequence[TrialList], root: str | Path, *, 
         if trials.protocol == "classification":
             result = evaluate_classification(embedder, trials, read, g2p, resamples=resamples)
         else:
-            result = evaluate_trials(embedder, trials, read, g2p, training_texts=texts, resamples=resamples)
+            result = evaluate_trials(
+                embedder, trials, read, g2p, training_texts=texts, resamples=resamples
+            )
         results[trials.name] = result
     commit, dirty = git_state(Path(__file__).parent)
     record = Record(
-        name=name or trained.config.name, config=to_mapping(trained.config), commit=commit, dirty=dirty,
-        seed=trained.config.seed, data_hash=_read(trained.folder / "data.json").get("data_hash", ""),
-        trials={n: r.sha256 for n, r in results.items()}, metrics={n: r.metrics for n, r in results.items()},
-        cost=_cost(trained), versions=package_versions(), command=command, created=now(),
-        details={n: r.details for n, r in results.items()} | {"step": trained.step})
+        name=name or trained.config.name,
+        config=to_mapping(trained.config),
+        commit=commit,
+        dirty=dirty,
+        seed=trained.config.seed,
+        data_hash=_read(trained.folder / "data.json").get("data_hash", ""),
+        trials={n: r.sha256 for n, r in results.items()},
+        metrics={n: r.metrics for n, r in results.items()},
+        cost=_cost(trained),
+        versions=package_versions(),
+        command=command,
+        created=now(),
+        details={n: r.details for n, r in results.items()} | {"step": trained.step},
+    )
     return record, results
 
 
-def evaluate_run(workdir: str | Path, *, config_path: Path | None = None, speech: Path | None = None,
-                 only: Sequence[str] = (), untrained: bool = False, record_path: Path | None = None,
-                 cache: Path | None = None) -> Evaluated:
+def evaluate_run(
+    workdir: str | Path,
+    *,
+    config_path: Path | None = None,
+    speech: Path | None = None,
+    only: Sequence[str] = (),
+    untrained: bool = False,
+    record_path: Path | None = None,
+    cache: Path | None = None,
+) -> Evaluated:
     """Evaluate a run folder on the lists of a configuration and write lists and record.
 
     Args:
@@ -162,40 +144,37 @@ def evaluate_run(workdir: str | Path, *, config_path: Path | None = None, speech
         raise UsageError(f"No speech folder at {str(root)!r}. Expected: --speech DIR.")
     g2p = G2P()
     share = trained.config.data.held_out_speakers
-    lists = [build_trials(trials, root, g2p, held_out=share) for trials in chosen]
-    for trials in lists:
-        (trained.folder / "trials").mkdir(exist_ok=True)
-        trials.write(trained.folder / "trials" / f"{trials.name}.tsv")
+    lists = write_trials(chosen, root, g2p, trained.folder / "trials", held_out=share)
     name = f"{trained.config.name}-untrained" if untrained else None
-    command = shlex.join(["adml", *sys.argv[1:]]) if sys.argv[0].endswith(("adml", "__main__.py")) else ""
-    record, results = evaluate(trained, lists, root, cache=cache, resamples=config.evaluation.resamples,
-                               command=command, name=name, g2p=g2p)
+    command = (
+        shlex.join(["adml", *sys.argv[1:]]) if sys.argv[0].endswith(("adml", "__main__.py")) else ""
+    )
+    record, results = evaluate(
+        trained,
+        lists,
+        root,
+        cache=cache,
+        resamples=config.evaluation.resamples,
+        command=command,
+        name=name,
+        g2p=g2p,
+    )
     path = record_path or trained.folder / "records" / f"{record.name}.json"
     return Evaluated(record, write_record(record, path), results)
 
 
-def chosen_trials(config: Config, only: Sequence[str]) -> list[TrialsConfig]:
-    """The lists of a configuration, or those of the given names.
-
-    Raises:
-        ConfigError: there are no lists, a name is missing, unknown or occurs twice.
-    """
-    lists = config.evaluation.trials
-    names = [trials.name for trials in lists]
-    if not lists:
-        raise ConfigError("The configuration names no trials. Expected: a list in evaluation.trials.")
-    if len(set(names)) < len(names) or "" in names:
-        raise ConfigError(f"Each of evaluation.trials needs a name of its own. Received: {names}.")
-    unknown = sorted(set(only) - set(names))
-    if unknown:
-        raise ConfigError(f"No trials of the name {unknown[0]!r}. Expected one of: {', '.join(names)}.")
-    return [replace(trials) for trials in lists if not only or trials.name in only]
-
-
 def results_table(rows: Sequence[tuple[str, Record]]) -> str:
     """Figures of several records as one Markdown table: a row for each record, list and part."""
-    present = [m for m in TABLE_METRICS if any(
-        m in figures for _, record in rows for parts in record.metrics.values() for figures in parts.values())]
+    present = [
+        m
+        for m in TABLE_METRICS
+        if any(
+            m in figures
+            for _, record in rows
+            for parts in record.metrics.values()
+            for figures in parts.values()
+        )
+    ]
     lines = []
     for label, record in rows:
         for name, parts in record.metrics.items():

@@ -1,4 +1,4 @@
-"""A run from start to end: train, evaluate, record. The command line, notebooks and tests call this."""
+"""A run from start to end; the command line, notebooks and tests call this."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras as keras
 
-from adml.build import build_log_mel, build_model, build_training
+from adml.build.model import build_log_mel, build_model
+from adml.build.training import build_training
 from adml.config import Config, dump_config, load_config
 from adml.errors import DataError, UsageError
 from adml.evaluation.records import environment
+from adml.export.saved_model import export
 from adml.models.adml import ADML
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
@@ -35,7 +37,8 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
     """Make a run folder, or check that an existing one is of the same configuration.
 
     Raises:
-        UsageError: the folder exists and `resume` is off, it is of another configuration, or it cannot be written.
+        UsageError: the folder exists and `resume` is off, it is of another configuration, or
+            it cannot be written.
     """
     folder = Path(workdir)
     described = folder / "config.yaml"
@@ -54,14 +57,24 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
             )
         folder.mkdir(parents=True, exist_ok=True)
         described.write_text(dump_config(config), encoding="utf-8")
-        (folder / "environment.json").write_text(json.dumps(environment(), indent=1), encoding="utf-8")
+        (folder / "environment.json").write_text(
+            json.dumps(environment(), indent=1), encoding="utf-8"
+        )
     except OSError as error:
-        raise UsageError(f"Cannot write the run folder {folder}: {error.strerror}. Choose another one.") from None
+        raise UsageError(
+            f"Cannot write the run folder {folder}: {error.strerror}. Choose another one."
+        ) from None
     return folder
 
 
-def train(config: Config, workdir: str | Path, *, resume: bool = False, cache: Path | None = None,
-          stop_step: int | None = None) -> Path:
+def train(
+    config: Config,
+    workdir: str | Path,
+    *,
+    resume: bool = False,
+    cache: Path | None = None,
+    stop_step: int | None = None,
+) -> Path:
     """Train, or go on training, in a run folder.
 
     Args:
@@ -82,23 +95,45 @@ def train(config: Config, workdir: str | Path, *, resume: bool = False, cache: P
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     training = build_training(config, cache or default_cache(), G2P())
-    checkpoints = training.checkpoints(folder / "checkpoints", keep=config.training.keep_checkpoints)
+    checkpoints = training.checkpoints(
+        folder / "checkpoints", keep=config.training.keep_checkpoints
+    )
     start = checkpoints.restore_latest() if resume else 0
     source = training.source
-    logger.info("%d keywords, %d classes, %d steps (%.2f epochs)", source.num_keywords, source.num_classes,
-                training.total_steps, training.total_steps / source.batches_per_epoch)
-    _write_json(folder / "data.json", {
-        "data_hash": source.segments.data_hash, "keywords": source.num_keywords, "classes": source.num_classes,
-        "steps_per_epoch": source.batches_per_epoch, "total_steps": training.total_steps})
-    (folder / "training_texts.txt").write_text("\n".join(source.keywords.texts) + "\n", encoding="utf-8")
+    logger.info(
+        "%d keywords, %d classes, %d steps (%.2f epochs)",
+        source.num_keywords,
+        source.num_classes,
+        training.total_steps,
+        training.total_steps / source.batches_per_epoch,
+    )
+    _write_json(
+        folder / "data.json",
+        {
+            "data_hash": source.segments.data_hash,
+            "keywords": source.num_keywords,
+            "classes": source.num_classes,
+            "steps_per_epoch": source.batches_per_epoch,
+            "total_steps": training.total_steps,
+        },
+    )
+    (folder / "training_texts.txt").write_text(
+        "\n".join(source.keywords.texts) + "\n", encoding="utf-8"
+    )
     log = MetricsLog(folder, start_step=start)
     try:
         cost = run_loop(
-            training.step, source, checkpoints, log, start_step=start,
+            training.step,
+            source,
+            checkpoints,
+            log,
+            start_step=start,
             total_steps=min(training.total_steps, stop_step or training.total_steps),
             log_every_steps=config.training.log_every_steps,
-            checkpoint_every_steps=config.training.checkpoint_every_steps, margin=training.margin,
-            learning_rate=lambda step: float(training.learning_rate(step)))
+            checkpoint_every_steps=config.training.checkpoint_every_steps,
+            margin=training.margin,
+            learning_rate=lambda step: float(training.learning_rate(step)),
+        )
     finally:
         log.close()
     _add_cost(folder / "cost.json", cost, start)
@@ -129,7 +164,9 @@ def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
     """
     folder = Path(workdir)
     if not (folder / "config.yaml").is_file():
-        raise UsageError(f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`.")
+        raise UsageError(
+            f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
+        )
     config = load_config(folder / "config.yaml")
     keras.utils.set_random_seed(config.seed)
     model = build_model(config)
@@ -137,8 +174,31 @@ def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
     if not untrained:
         step = Checkpoints(folder / "checkpoints", model=model).restore_latest()
         if not step:
-            raise DataError(f"{folder} has no checkpoint. Expected: a run that trained; `adml train --resume` goes on.")
+            raise DataError(
+                f"{folder} has no checkpoint. Expected: a run that trained. "
+                f"Train on with: adml train --resume --out {folder}"
+            )
     return Trained(config, folder, model, build_log_mel(config), step)
+
+
+def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
+    """Export the encoders of a run, checked in a fresh process.
+
+    Args:
+        workdir: the run folder.
+        out: new folder; `export` of the run where None.
+
+    Returns:
+        Paths and the largest difference from the model.
+    """
+    trained = load_run(workdir)
+    exported = export(
+        trained.model.acoustic,
+        trained.model.text,
+        trained.log_mel,
+        out or trained.folder / "export",
+    )
+    return exported.to_dict()
 
 
 def _write_json(path: Path, values: dict) -> None:

@@ -23,11 +23,17 @@ def test_defaults_are_the_papers_values():
     phoneme = config.losses.phoneme
     assert (phoneme.alpha, phoneme.beta, phoneme.margin) == (0.01, 1.5, 0.01)
     assert config.losses.keyword.kind == "sphereface2"
-    assert (config.features.mel_bins, config.features.window_ms, config.features.shift_ms) == (40, 25, 10)
+    assert (config.features.mel_bins, config.features.window_ms, config.features.shift_ms) == (
+        40,
+        25,
+        10,
+    )
 
 
 def test_dump_and_load_are_inverse(tmp_path):
-    config = load_config(None, ["name='no'", "data.train=[a, 'b:c']", "evaluation.trials=[{name: x}]", "seed=3"])
+    config = load_config(
+        None, ["name='no'", "data.train=[a, 'b:c']", "evaluation.trials=[{name: x}]", "seed=3"]
+    )
     (tmp_path / "config.yaml").write_text(dump_config(config))
     assert load_config(tmp_path / "config.yaml") == config
     assert config.name == "no"
@@ -39,22 +45,25 @@ def test_every_numeric_field_has_a_default_in_its_own_range():
     assert parse_yaml(text, source="x") == parse_yaml(dump_config(load_config()), source="x")
 
 
-@pytest.mark.parametrize("override, words", [
-    ("losses.phonem.kind=asyp", ["'losses.phonem'", "'phoneme'"]),
-    ("losses.phoneme.kind=proxi_bd", ["losses.phoneme.kind", "'proxy_bd'"]),
-    ("seed=no", ["seed", "int", "'no'"]),
-    ("seed=-1", ["seed", "out of range", "-1"]),
-    ("seed=true", ["seed", "int"]),
-    ("optimizer.learning_rate=fast", ["optimizer.learning_rate", "float", "'fast'"]),
-    ("optimizer.learning_rate=.nan", ["optimizer.learning_rate"]),
-    ("data.train=speech", ["data.train", "list"]),
-    ("augmentation.gain_db=[1]", ["augmentation.gain_db", "2 items"]),
-    ("augmentation=3", ["augmentation", "mapping"]),
-    ("data.min_words=5", ["data", "minimum", "5-4"]),
-    ("features.high_hz=9000", ["features", "high_hz", "9000"]),
-    ("evaluation.trials=[{nam: x}]", ["evaluation.trials[0].nam", "'name'"]),
-    ("noequalsign", ["noequalsign", "key=value"]),
-])
+@pytest.mark.parametrize(
+    "override, words",
+    [
+        ("losses.phonem.kind=asyp", ["'losses.phonem'", "'phoneme'"]),
+        ("losses.phoneme.kind=proxi_bd", ["losses.phoneme.kind", "'proxy_bd'"]),
+        ("seed=no", ["seed", "int", "'no'"]),
+        ("seed=-1", ["seed", "out of range", "-1"]),
+        ("seed=true", ["seed", "int"]),
+        ("optimizer.learning_rate=fast", ["optimizer.learning_rate", "float", "'fast'"]),
+        ("optimizer.learning_rate=.nan", ["optimizer.learning_rate"]),
+        ("data.train=speech", ["data.train", "list"]),
+        ("augmentation.gain_db=[1]", ["augmentation.gain_db", "2 items"]),
+        ("augmentation=3", ["augmentation", "mapping"]),
+        ("data.min_words=5", ["data", "minimum", "5-4"]),
+        ("features.high_hz=9000", ["features", "high_hz", "9000"]),
+        ("evaluation.trials=[{nam: x}]", ["evaluation.trials[0].nam", "'name'"]),
+        ("noequalsign", ["noequalsign", "key=value"]),
+    ],
+)
 def test_mistakes_are_named(override, words):
     with pytest.raises(ConfigError) as caught:
         load_config(None, [override])
@@ -67,12 +76,15 @@ def test_exponents_without_a_point_are_numbers():
     assert load_config(None, ["optimizer.learning_rate=1e-3"]).optimizer.learning_rate == 1e-3
 
 
-@pytest.mark.parametrize("text, word", [
-    ("seed: 1\nseed: 2\n", "Duplicate key 'seed' in line 2"),
-    ("a: [", "not YAML"),
-    ("- 1\n", "mapping"),
-    ("name: !!python/object/apply:os.system ['true']\n", "not YAML"),
-])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("seed: 1\nseed: 2\n", "Duplicate key 'seed' in line 2"),
+        ("a: [", "not YAML"),
+        ("- 1\n", "mapping"),
+        ("name: !!python/object/apply:os.system ['true']\n", "not YAML"),
+    ],
+)
 def test_bad_files_are_named(tmp_path, text, word):
     path = tmp_path / "bad.yaml"
     path.write_text(text)

@@ -21,8 +21,8 @@ _MANIFEST = "manifest.json"
 class Checkpoints:
     """Save and restore everything a run needs to go on as if it had never stopped.
 
-    The position in the data is a function of the step alone, so the state is: variables, optimizer slots
-    and the step.
+    The position in the data is a function of the step alone, so the state is: variables,
+    optimizer slots and the step.
 
     Args:
         folder: where the checkpoints lie, one folder a step.
@@ -38,7 +38,11 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Steps of the whole checkpoints, oldest first."""
         names = [path.name for path in self.folder.glob("step-*") if (path / _MANIFEST).is_file()]
-        return sorted(int(name.removeprefix("step-")) for name in names if name.removeprefix("step-").isdigit())
+        return sorted(
+            int(name.removeprefix("step-"))
+            for name in names
+            if name.removeprefix("step-").isdigit()
+        )
 
     def save(self, step: int) -> Path:
         """Write the state after `step` steps; older checkpoints beyond `keep` are removed.
@@ -59,7 +63,9 @@ class Checkpoints:
             os.replace(aside, target)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(aside, ignore_errors=True)
-            raise DataError(f"Cannot write the checkpoint {target}: {error}. Free some space and resume.") from error
+            raise DataError(
+                f"Cannot write the checkpoint {target}: {error}. Free some space and resume."
+            ) from error
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.folder / f"step-{old:08d}", ignore_errors=True)
         return target
@@ -78,16 +84,22 @@ class Checkpoints:
             folder = self.folder / f"step-{step:08d}"
             damage = self._damage(folder)
             if damage:
-                logger.warning("Checkpoint %s is damaged (%s); the one before it is tried.", folder, damage)
+                logger.warning(
+                    "Checkpoint %s is damaged (%s); the one before it is tried.", folder, damage
+                )
                 continue
             status = self._checkpoint.read(str(folder / "state"))
             try:
                 status.assert_existing_objects_matched()
             except AssertionError as error:
-                raise DataError(f"Checkpoint {folder} is of another model or configuration: {error}") from None
+                raise DataError(
+                    f"Checkpoint {folder} is of another model or configuration: {error}"
+                ) from None
             return step
         if steps:
-            raise DataError(f"Every checkpoint in {self.folder} is damaged. Expected: at least one whole one.")
+            raise DataError(
+                f"Every checkpoint in {self.folder} is damaged. Expected: at least one whole one."
+            )
         return 0
 
     @staticmethod
@@ -102,9 +114,11 @@ class Checkpoints:
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else hashlib.sha256(
-            file.read()
-        ).hexdigest()
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read()).hexdigest()
+        )
 
 
 def _flush(folder: Path) -> None:

@@ -49,7 +49,9 @@ class MetricsLog:
             return
         self._columns = rows[0]
         place = self._columns.index("step")
-        kept = [row for row in rows[1:] if len(row) == len(self._columns) and int(row[place]) <= step]
+        kept = [
+            row for row in rows[1:] if len(row) == len(self._columns) and int(row[place]) <= step
+        ]
         aside = self.path.with_suffix(".part")
         with aside.open("w", newline="") as file:
             csv.writer(file).writerows([self._columns, *kept])
@@ -60,7 +62,10 @@ def read_metrics(path: str | Path) -> dict[str, list[float]]:
     """Read `metrics.csv` as one list of numbers a column."""
     with Path(path).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return {name: [float(row[name]) for row in rows if row[name] != ""] for name in (rows[0] if rows else {})}
+    return {
+        name: [float(row[name]) for row in rows if row[name] != ""]
+        for name in (rows[0] if rows else {})
+    }
 
 
 def _text(value) -> str:

@@ -30,7 +30,7 @@ class Interrupted(AdmlError):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stretch of training took; `wait_fraction` is the share of time without a batch to train on."""
+    """What a stretch of training took; `wait_fraction`: share of time spent without a batch."""
 
     steps: int
     utterances: int
@@ -40,10 +40,19 @@ class Cost:
     peak_memory_mb: float
 
 
-def run_loop(training_step, source, checkpoints: Checkpoints, log: MetricsLog, *, start_step: int, total_steps: int,
-             log_every_steps: int = 10, checkpoint_every_steps: int = 200,
-             margin: Callable[[float], float] = lambda epoch: 1.0,
-             learning_rate: Callable[[int], float] = lambda step: math.nan) -> Cost:
+def run_loop(
+    training_step,
+    source,
+    checkpoints: Checkpoints,
+    log: MetricsLog,
+    *,
+    start_step: int,
+    total_steps: int,
+    log_every_steps: int = 10,
+    checkpoint_every_steps: int = 200,
+    margin: Callable[[float], float] = lambda epoch: 1.0,
+    learning_rate: Callable[[int], float] = lambda step: math.nan,
+) -> Cost:
     """Train from `start_step` to `total_steps`.
 
     Args:
@@ -64,7 +73,14 @@ def run_loop(training_step, source, checkpoints: Checkpoints, log: MetricsLog, *
     """
     batches = iter(source.dataset(start_step, total_steps))
     window, meter = _Window(), _Meter()
-    bar = tqdm(total=total_steps, initial=start_step, unit="step", disable=None, file=sys.stderr, dynamic_ncols=True)
+    bar = tqdm(
+        total=total_steps,
+        initial=start_step,
+        unit="step",
+        disable=None,
+        file=sys.stderr,
+        dynamic_ncols=True,
+    )
     with _stop_requests() as stop, bar:
         for step in range(start_step, total_steps):
             before = time.perf_counter()
@@ -78,19 +94,34 @@ def run_loop(training_step, source, checkpoints: Checkpoints, log: MetricsLog, *
             meter.add(waited, len(batch["waveform"]))
             done = step + 1
             bar.update()
-            bar.set_postfix(loss=f"{terms['total']:.3f}", utt_s=f"{window.rate():.0f}", refresh=False)
+            bar.set_postfix(
+                loss=f"{terms['total']:.3f}", utt_s=f"{window.rate():.0f}", refresh=False
+            )
             if done % log_every_steps == 0 or done == total_steps:
-                row = {"step": done, "epoch": done / source.batches_per_epoch, "learning_rate": learning_rate(step),
-                       "margin_fraction": fraction, **window.means()}
+                row = {
+                    "step": done,
+                    "epoch": done / source.batches_per_epoch,
+                    "learning_rate": learning_rate(step),
+                    "margin_fraction": fraction,
+                    **window.means(),
+                }
                 log.write(row)
                 if bar.disable:
-                    logger.info("step %d/%d loss %.4f %.0f utterances/s", done, total_steps, row["total"],
-                                row["utterances_per_second"])
+                    logger.info(
+                        "step %d/%d loss %.4f %.0f utterances/s",
+                        done,
+                        total_steps,
+                        row["total"],
+                        row["utterances_per_second"],
+                    )
                 window = _Window()
             if done % checkpoint_every_steps == 0 or done == total_steps or stop.is_set():
                 checkpoints.save(done)
             if stop.is_set() and done < total_steps:
-                raise Interrupted(f"Stopped after step {done} of {total_steps}; the state is saved. Resume to go on.")
+                raise Interrupted(
+                    f"Stopped after step {done} of {total_steps}; the state is saved. "
+                    "Resume to go on."
+                )
     return meter.cost()
 
 
@@ -123,9 +154,12 @@ class _Window:
         return self.utterances / max(self.seconds, 1e-9)
 
     def means(self) -> dict[str, float]:
-        return {**{name: value / self.steps for name, value in self.sums.items()},
-                "seconds": self.seconds / self.steps, "utterances_per_second": self.rate(),
-                "wait_fraction": self.waited / max(self.seconds, 1e-9)}
+        return {
+            **{name: value / self.steps for name, value in self.sums.items()},
+            "seconds": self.seconds / self.steps,
+            "utterances_per_second": self.rate(),
+            "wait_fraction": self.waited / max(self.seconds, 1e-9),
+        }
 
 
 class _Meter:
@@ -144,8 +178,14 @@ class _Meter:
     def cost(self) -> Cost:
         seconds = time.perf_counter() - self.start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return Cost(self.steps, self.utterances, seconds, time.process_time() - self.cpu,
-                    self.waited / max(seconds, 1e-9), peak)
+        return Cost(
+            self.steps,
+            self.utterances,
+            seconds,
+            time.process_time() - self.cpu,
+            self.waited / max(seconds, 1e-9),
+            peak,
+        )
 
 
 @contextmanager
@@ -155,7 +195,10 @@ def _stop_requests():
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    previous = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, lambda *_: event.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield event
     finally:

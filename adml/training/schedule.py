@@ -22,15 +22,24 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
 
     def __call__(self, step):
+        """Rate at a step."""
         fraction = (tf.cast(step, tf.float32) + 1.0) / float(self.warmup_steps)
         return tf.minimum(1.0, fraction) * self.schedule(step)
 
     def get_config(self):
+        """Arguments of the constructor."""
         return {"schedule": self.schedule, "warmup_steps": self.warmup_steps}
 
 
-def learning_rate_schedule(kind: str, *, learning_rate: float, total_steps: int, steps_per_epoch: float,
-                           halve_every_epochs: float = 20.0, warmup_steps: int = 0):
+def learning_rate_schedule(
+    kind: str,
+    *,
+    learning_rate: float,
+    total_steps: int,
+    steps_per_epoch: float,
+    halve_every_epochs: float = 20.0,
+    warmup_steps: int = 0,
+):
     """The learning rate at each step.
 
     Args:
@@ -49,7 +58,9 @@ def learning_rate_schedule(kind: str, *, learning_rate: float, total_steps: int,
         schedule = schedules.CosineDecay(learning_rate, decay_steps=max(1, total_steps))
     elif kind == "halving":
         steps = max(1, round(halve_every_epochs * steps_per_epoch))
-        schedule = schedules.ExponentialDecay(learning_rate, decay_steps=steps, decay_rate=0.5, staircase=True)
+        schedule = schedules.ExponentialDecay(
+            learning_rate, decay_steps=steps, decay_rate=0.5, staircase=True
+        )
     else:
         raise ValueError(f"Unknown schedule. Expected: halving or cosine. Received: {kind!r}.")
     return Warmup(schedule, warmup_steps) if warmup_steps else schedule

@@ -12,7 +12,6 @@ import tf_keras as keras
 
 from adml.audio.features import mask_spans
 
-
 MASK_KEYS = ("time_masks", "frequency_masks")
 UTTERANCE_KEYS = ("waveform", "waveform_lengths", *MASK_KEYS)
 
@@ -24,7 +23,7 @@ class Group:
     Args:
         optimizer: a Keras optimizer without clipping of its own.
         variables: what it updates.
-        clip_norm: bound of the gradients' global norm, after the sum over replicas; None for no clipping.
+        clip_norm: bound of the gradients' global norm, after the sum over replicas; None: none.
     """
 
     optimizer: Any
@@ -32,9 +31,17 @@ class Group:
     clip_norm: float | None = None
 
 
-def make_groups(model: keras.Model, losses: keras.layers.Layer, *, learning_rate, weight_decay: float,
-                clip_norm: float, constants_learning_rate, bias_learning_rate: float) -> dict[str, Group]:
-    """Split the variables: network; learnable constants (no decay, no clipping); bias of SphereFace2.
+def make_groups(
+    model: keras.Model,
+    losses: keras.layers.Layer,
+    *,
+    learning_rate,
+    weight_decay: float,
+    clip_norm: float,
+    constants_learning_rate,
+    bias_learning_rate: float,
+) -> dict[str, Group]:
+    """Split the variables: network; learnable constants (no decay, no clipping); bias.
 
     Args:
         model: the ADML model, built.
@@ -64,9 +71,9 @@ def make_groups(model: keras.Model, losses: keras.layers.Layer, *, learning_rate
 class TrainingStep:
     """Forward, backward and update on one batch of K keywords x M utterances.
 
-    The same code runs on one device and on several: with `loss_scope="global"` each replica's loss is its
-    share of the loss over the whole batch, so the sum of the replicas' gradients is the gradient of one
-    replica on the same batch.
+    The same code runs on one device and on several: with `loss_scope="global"` each replica's
+    loss is its share of the loss over the whole batch, so the sum of the replicas' gradients is
+    the gradient of one replica on the same batch.
 
     Args:
         strategy: a tf.distribute strategy; model, losses and groups were made in its scope.
@@ -77,7 +84,16 @@ class TrainingStep:
         loss_scope: "global" (pairs across replicas) or "replica" (pairs within one).
     """
 
-    def __init__(self, strategy, model, losses, log_mel, groups: Mapping[str, Group], *, loss_scope: str = "global"):
+    def __init__(
+        self,
+        strategy,
+        model,
+        losses,
+        log_mel,
+        groups: Mapping[str, Group],
+        *,
+        loss_scope: str = "global",
+    ):
         self.strategy = strategy
         self.model = model
         self.losses = losses
@@ -105,9 +121,16 @@ class TrainingStep:
         """One graph for all lengths: traced once where the runtime allows to say so beforehand."""
         if self.strategy.num_replicas_in_sync > 1:
             return tf.function(self._distributed, reduce_retracing=True)
-        specs = {name: tf.TensorSpec([None] * np.ndim(value) if name not in MASK_KEYS else [None, None, 2],
-                                     tf.as_dtype(value.dtype)) for name, value in batch.items()}
-        return tf.function(self._distributed, input_signature=[specs, tf.TensorSpec([], tf.float32)])
+        specs = {
+            name: tf.TensorSpec(
+                [None] * np.ndim(value) if name not in MASK_KEYS else [None, None, 2],
+                tf.as_dtype(value.dtype),
+            )
+            for name, value in batch.items()
+        }
+        return tf.function(
+            self._distributed, input_signature=[specs, tf.TensorSpec([], tf.float32)]
+        )
 
     def distribute(self, batch: Mapping[str, Any]):
         """Give each replica a contiguous share of the keywords with their utterances."""
@@ -122,8 +145,10 @@ class TrainingStep:
             replica = context.replica_id_in_sync_group
             first, last = edges[replica], edges[replica + 1]
             rows = {name: utterances if name in UTTERANCE_KEYS else 1 for name in batch}
-            return {name: tf.convert_to_tensor(value[first * rows[name]:last * rows[name]])
-                    for name, value in batch.items()}
+            return {
+                name: tf.convert_to_tensor(value[first * rows[name] : last * rows[name]])
+                for name, value in batch.items()
+            }
 
         return self.strategy.experimental_distribute_values_from_function(share)
 
@@ -131,17 +156,25 @@ class TrainingStep:
         values = self.strategy.run(self._replica, args=(batch, margin_fraction))
         if self.strategy.num_replicas_in_sync == 1:
             return values
-        return {name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-                for name, value in values.items()}
+        return {
+            name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+            for name, value in values.items()
+        }
 
     def terms(self, batch, margin_fraction):
         """Loss terms of this replica's share of a batch, in training mode."""
         features, frame_lengths = self.log_mel(batch["waveform"], batch["waveform_lengths"])
         features = mask_spans(features, batch["time_masks"], batch["frequency_masks"])
-        inputs = {"features": features, "frame_lengths": frame_lengths,
-                  "phonemes": batch["phonemes"], "phoneme_lengths": batch["phoneme_lengths"]}
+        inputs = {
+            "features": features,
+            "frame_lengths": frame_lengths,
+            "phonemes": batch["phonemes"],
+            "phoneme_lengths": batch["phoneme_lengths"],
+        }
         outputs = self.model(inputs, training=True)
-        return self.losses(outputs, batch, margin_fraction=margin_fraction, scope=self.loss_scope, training=True)
+        return self.losses(
+            outputs, batch, margin_fraction=margin_fraction, scope=self.loss_scope, training=True
+        )
 
     def _replica(self, batch, margin_fraction):
         with tf.GradientTape() as tape:
@@ -149,8 +182,12 @@ class TrainingStep:
         variables = [group.variables for group in self.groups.values()]
         gradients = tape.gradient(terms["total"], variables)
         values = dict(terms)
-        for (name, group), group_gradients in zip(self.groups.items(), gradients):
-            pairs = [(g, v) for g, v in zip(group_gradients, group.variables) if g is not None]
+        for (name, group), group_gradients in zip(self.groups.items(), gradients, strict=True):
+            pairs = [
+                (g, v)
+                for g, v in zip(group_gradients, group.variables, strict=True)
+                if g is not None
+            ]
             norm = self._update(group, pairs)
             if name == "network":
                 values["gradient_norm"] = norm / self.strategy.num_replicas_in_sync
@@ -166,7 +203,6 @@ class TrainingStep:
         norm = tf.linalg.global_norm(gradients)
         if group.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, group.clip_norm, use_norm=norm)
-        updates = zip(gradients, [variable for _, variable in pairs])
+        updates = zip(gradients, [variable for _, variable in pairs], strict=True)
         group.optimizer.apply_gradients(updates, skip_gradients_aggregation=True)
         return norm
-

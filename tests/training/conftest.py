@@ -11,7 +11,12 @@ class RandomSource:
     """Batches of noise: a pure function of the step, as the real source's are."""
 
     def __init__(self, *, keywords: int = 6, utterances: int = 2, classes: int = 9, seed: int = 0):
-        self.keywords, self.utterances, self.num_classes, self.seed = keywords, utterances, classes, seed
+        self.keywords, self.utterances, self.num_classes, self.seed = (
+            keywords,
+            utterances,
+            classes,
+            seed,
+        )
         self.batches_per_epoch = 4
 
     def batch(self, epoch: int, position: int) -> dict[str, np.ndarray]:
@@ -35,7 +40,10 @@ class RandomSource:
         }
 
     def dataset(self, start_step: int, stop_step: int):
-        return [self.batch(*divmod(step, self.batches_per_epoch)) for step in range(start_step, stop_step)]
+        return [
+            self.batch(*divmod(step, self.batches_per_epoch))
+            for step in range(start_step, stop_step)
+        ]
 
 
 @pytest.fixture

@@ -24,4 +24,7 @@ def test_rows_after_the_resumed_step_are_dropped(tmp_path):
     log = MetricsLog(tmp_path, start_step=2)
     log.write({"step": 3, "total": 9.0})
     log.close()
-    assert read_metrics(tmp_path / "metrics.csv") == {"step": [1.0, 2.0, 3.0], "total": [1.0, 2.0, 9.0]}
+    assert read_metrics(tmp_path / "metrics.csv") == {
+        "step": [1.0, 2.0, 3.0],
+        "total": [1.0, 2.0, 9.0],
+    }

@@ -1,0 +1,1 @@
+"""From a configuration to objects: the one place where the two meet."""

@@ -1,0 +1,151 @@
+"""The segments and batches that a configuration describes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from adml.audio.decoding import decode
+from adml.config import Config
+from adml.data.batches import BatchSource
+from adml.data.cutting import Cutter
+from adml.data.segments import SegmentTable, build_segments
+from adml.data.store import PcmStore
+from adml.data.words import read_clips, read_words
+from adml.errors import ConfigError, DataError
+from adml.text.g2p import G2P
+
+logger = logging.getLogger(__name__)
+
+
+def set_path(root: str, item: str) -> tuple[Path, str]:
+    """Split `FOLDER:PREFIX` of a configuration and put the folder under the root."""
+    folder, _, prefix = item.partition(":")
+    return Path(root) / folder, prefix
+
+
+def build_segments_of(config: Config) -> SegmentTable:
+    """The word segments that the configuration trains on.
+
+    Raises:
+        ConfigError: no data folder was given.
+        DataError: a set is missing, or nothing is left after filtering.
+    """
+    data = config.data
+    if not data.root:
+        raise ConfigError(
+            "No speech was given. Expected: --speech DIR (or data.root in the configuration)."
+        )
+    tables = []
+    for item in data.train:
+        folder, prefix = set_path(data.root, item)
+        tables.append(
+            read_words(
+                folder,
+                words_file=data.words_file,
+                path_prefix=prefix,
+                min_confidence=data.min_confidence,
+            )
+        )
+    segments = build_segments(
+        tables,
+        min_words=data.min_words,
+        max_words=data.max_words,
+        min_seconds=data.min_seconds,
+        max_seconds=data.max_seconds,
+        max_gap_seconds=data.max_gap_seconds,
+    )
+    kept = ~_holds_a_word(segments, data.exclude_words)
+    kept &= ~held_out_speakers(segments.speakers, data.held_out_speakers)[segments.speaker]
+    if not kept.any():
+        raise DataError(
+            f"No segments are left of {len(segments)}: data.exclude_words and "
+            "data.held_out_speakers leave none. Exclude fewer."
+        )
+    return segments if kept.all() else segments.subset(kept)
+
+
+def held_out_speakers(speakers: Sequence[str], share: float) -> np.ndarray:
+    """Which speakers are kept from training: a function of the name alone.
+
+    Args:
+        speakers: names.
+        share: of speakers held out, 0 to 1.
+
+    Returns:
+        bool [len(speakers)].
+    """
+    places = [int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 for name in speakers]
+    return np.array(places) < share
+
+
+def _holds_a_word(segments: SegmentTable, words: Sequence[str]) -> np.ndarray:
+    left_out = set(words)
+    texts = np.array([not left_out.isdisjoint(text.split()) for text in segments.texts], bool)
+    return texts[segments.text]
+
+
+def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
+    """The batches: segments, decoded speech, noise and impulse responses."""
+    segments = build_segments_of(config)
+    store = PcmStore.build(segments.utterances, cache / "pcm")
+    a, c, b = config.augmentation, config.cut, config.batches
+    noise_paths = [path for item in a.noise for path in _noise_paths(config.data.root, item)]
+    noise = PcmStore.build(noise_paths, cache / "pcm") if noise_paths else None
+    cutter = Cutter(
+        jitter_ms=c.jitter_ms,
+        context_probability=c.context_probability,
+        context_seconds=c.context_seconds,
+        padding_probability=c.padding_probability,
+        padding_seconds=c.padding_seconds,
+        gain_db=a.gain_db,
+        impulse_responses=_impulse_responses(config) if a.reverberation_probability > 0 else (),
+        reverberation_probability=a.reverberation_probability,
+        noise=noise,
+        noise_probability=a.noise_probability,
+        noise_snr_db=a.noise_snr_db,
+        time_masks=a.time_masks,
+        time_mask_frames=a.time_mask_frames,
+        frequency_masks=a.frequency_masks,
+        frequency_mask_bins=a.frequency_mask_bins,
+        mel_bins=config.features.mel_bins,
+    )
+    return BatchSource(
+        segments,
+        store,
+        g2p=g2p,
+        keywords_per_batch=b.keywords,
+        utterances_per_keyword=b.utterances,
+        seed=config.seed,
+        min_utterances=b.min_utterances,
+        neighbour_fraction=b.neighbour_fraction,
+        length_window=b.length_window,
+        keyword_classes=b.keyword_classes,
+        cutter=cutter,
+    )
+
+
+def _noise_paths(root: str, item: str) -> list[str]:
+    folder, prefix = set_path(root, item)
+    return list(read_clips(folder, path_prefix=prefix).path)
+
+
+def _impulse_responses(config: Config) -> tuple[np.ndarray, ...]:
+    paths = []
+    for item in config.augmentation.impulse_responses:
+        folder, prefix = set_path(config.data.root, item)
+        found = sorted(
+            path
+            for path in (folder / prefix).rglob("*")
+            if path.suffix in (".wav", ".flac", ".opus")
+        )
+        if not found:
+            raise DataError(
+                f"No impulse responses in {folder / prefix}. Expected: wav, flac or opus files."
+            )
+        paths += found
+    return tuple(decode(path) for path in paths)

@@ -1,0 +1,136 @@
+"""The trial lists that a configuration describes."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from adml.build.data import held_out_speakers
+from adml.config import Config, TrialsConfig
+from adml.data.segments import build_segments
+from adml.data.trial_list import TrialList
+from adml.data.trials import classification, clips_of, phrase_trials, wake_words, wsj_style
+from adml.data.words import WordTable, read_clips, read_words
+from adml.errors import ConfigError
+from adml.text.g2p import G2P
+
+logger = logging.getLogger(__name__)
+
+TABLE_METRICS = ("average_precision", "equal_error_rate", "roc_auc", "accuracy")
+
+
+def build_trials(
+    trials: TrialsConfig, root: str | Path, g2p: G2P, *, held_out: float = 0.0
+) -> TrialList:
+    """Draw one list of trials; the same settings and data give the same bytes.
+
+    Args:
+        trials: the list's settings.
+        root: folder of the sets; the list's paths are relative to it.
+        g2p: texts to phonemes.
+        held_out: with `trials.held_out_only`, the share of speakers that training left out.
+
+    Raises:
+        DataError: the set is missing or holds too little.
+    """
+    folder, g2p_symbols = Path(root) / trials.folder, g2p
+    words = _table(trials, folder, held_out)
+    if trials.kind in ("phrases_easy", "phrases_hard"):
+        segments = build_segments(words, min_seconds=trials.min_seconds)
+        return phrase_trials(
+            segments,
+            trials.kind.removeprefix("phrases_"),
+            num_positives=trials.positives,
+            negatives_per_positive=trials.negatives,
+            seed=trials.seed,
+            g2p=g2p_symbols,
+            root=root,
+            name=trials.name,
+        )
+    if trials.kind == "classification":
+        clips = clips_of(
+            words,
+            root=root,
+            min_seconds=trials.min_seconds,
+            group="speaker",
+            whole_file=trials.whole_file,
+        )
+        return classification(clips, name=trials.name)
+    clips = clips_of(words, root=root, min_seconds=trials.min_seconds, whole_file=trials.whole_file)
+    if trials.max_clips is not None and len(clips) > trials.max_clips:
+        step = len(clips) / trials.max_clips
+        clips = [clips[int(place * step)] for place in range(trials.max_clips)]
+    if trials.kind == "choice":
+        counts = Counter(clip.text for clip in clips)
+        frequent = sorted(counts, key=lambda text: (-counts[text], text))[: trials.choices]
+        return classification(clips, frequent, name=trials.name)
+    if trials.kind == "keywords":
+        vocabulary = (
+            read_words(Path(root) / trials.vocabulary).word.tolist() if trials.vocabulary else ()
+        )
+        return wake_words(
+            clips,
+            sorted(set(vocabulary)),
+            num_random=trials.negatives,
+            seed=trials.seed,
+            g2p=g2p_symbols,
+            name=trials.name,
+        )
+    return wsj_style(
+        clips,
+        negatives_per_positive=trials.negatives,
+        seed=trials.seed,
+        g2p=g2p_symbols,
+        name=trials.name,
+    )[0]
+
+
+def write_trials(
+    configs: Sequence[TrialsConfig],
+    root: str | Path,
+    g2p: G2P,
+    folder: Path,
+    *,
+    held_out: float = 0.0,
+) -> list[TrialList]:
+    """Draw the lists and write each as a file of `folder`; see `build_trials`."""
+    folder.mkdir(exist_ok=True)
+    lists = [build_trials(trials, root, g2p, held_out=held_out) for trials in configs]
+    for trials in lists:
+        trials.write(folder / f"{trials.name}.tsv")
+    return lists
+
+
+def _table(trials: TrialsConfig, folder: Path, held_out: float) -> WordTable:
+    if trials.kind in ("classification", "keywords"):
+        table = read_clips(folder, path_prefix=trials.prefix)
+    else:
+        table = read_words(folder, words_file=trials.words_file, path_prefix=trials.prefix)
+    if trials.held_out_only:
+        table = table.subset(held_out_speakers(table.speaker.tolist(), held_out))
+    return table
+
+
+def chosen_trials(config: Config, only: Sequence[str]) -> list[TrialsConfig]:
+    """The lists of a configuration, or those of the given names.
+
+    Raises:
+        ConfigError: there are no lists, a name is missing, unknown or occurs twice.
+    """
+    lists = config.evaluation.trials
+    names = [trials.name for trials in lists]
+    if not lists:
+        raise ConfigError(
+            "The configuration names no trials. Expected: a list in evaluation.trials."
+        )
+    if len(set(names)) < len(names) or "" in names:
+        raise ConfigError(f"Each of evaluation.trials needs a name of its own. Received: {names}.")
+    unknown = sorted(set(only) - set(names))
+    if unknown:
+        raise ConfigError(
+            f"No trials of the name {unknown[0]!r}. Expected one of: {', '.join(names)}."
+        )
+    return [replace(trials) for trials in lists if not only or trials.name in only]

@@ -1,0 +1,179 @@
+"""What each verb of the command line does with its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from adml.errors import AdmlError, UsageError
+
+EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
+
+
+def quickstart(arguments: argparse.Namespace) -> int:
+    """Run the quickstart and print its table."""
+    from adml.quickstart import quickstart
+
+    result = quickstart(
+        arguments.out,
+        speech=arguments.speech,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        cache=arguments.cache,
+    )
+    if arguments.json:
+        _print_json(result.values)
+    else:
+        sys.stdout.write(result.text + "\n")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train a run folder and print its path."""
+    from adml.config import load_config
+    from adml.experiment import train
+
+    described = arguments.out / "config.yaml"
+    if (
+        arguments.resume
+        and arguments.config is None
+        and not arguments.overrides
+        and described.is_file()
+    ):
+        config = load_config(described)
+    else:
+        config = _config(arguments)
+    train(config, arguments.out, resume=arguments.resume, cache=arguments.cache)
+    sys.stdout.write(f"{arguments.out}\n")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Evaluate a run and print its table."""
+    from adml.evaluate import evaluate_run
+
+    done = evaluate_run(
+        arguments.run,
+        config_path=arguments.config,
+        speech=arguments.speech,
+        only=tuple(arguments.trials),
+        untrained=arguments.untrained,
+        record_path=arguments.record,
+        cache=arguments.cache,
+    )
+    if arguments.json:
+        _print_json(done.record.to_dict())
+    else:
+        sys.stdout.write(f"{done.table}\n{done.path}\n")
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Export a run and print the paths."""
+    from adml.experiment import export_run
+
+    result = export_run(arguments.run, arguments.out)
+    if arguments.json:
+        _print_json(result)
+    else:
+        sys.stdout.write("".join(f"{name}: {value}\n" for name, value in result.items()))
+    return 0
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """Print a cosine for each keyword and recording; a bad recording is named and passed over."""
+    from adml.audio.decoding import SAMPLE_RATE_HZ, decode
+    from adml.spotting.spotter import KeywordSpotter
+
+    spotter = KeywordSpotter.load(arguments.model)
+    rows, bad = [], 0
+    for path in arguments.audio:
+        try:
+            samples = decode(path)
+        except AdmlError as error:
+            sys.stderr.write(f"adml: {error}\n")
+            bad = error.exit_code
+            continue
+        for keyword in arguments.keyword:
+            score = float(spotter.score(keyword, samples, SAMPLE_RATE_HZ))
+            rows.append({"audio": str(path), "keyword": keyword, "score": score})
+    if arguments.json:
+        _print_json(rows)
+    else:
+        sys.stdout.write(
+            "".join(f"{r['score']:7.4f}  {r['keyword']}  {r['audio']}\n" for r in rows)
+        )
+    return bad
+
+
+def g2p(arguments: argparse.Namespace) -> int:
+    """Print the phonemes of each text."""
+    from adml.text.g2p import G2P, format_table, read_pronunciations
+
+    own = read_pronunciations(arguments.pronunciations) if arguments.pronunciations else None
+    g2p = G2P(own)
+    explained = [(text, g2p.explain(text)) for text in arguments.text]
+    if arguments.json:
+        _print_json(
+            [
+                {
+                    "text": text,
+                    "words": [
+                        {"word": w.word, "phonemes": list(w.phonemes), "source": w.source}
+                        for w in words
+                    ],
+                }
+                for text, words in explained
+            ]
+        )
+    else:
+        sys.stdout.write("\n".join(format_table(words) for _, words in explained) + "\n")
+    return 0
+
+
+def results(arguments: argparse.Namespace) -> int:
+    """Write the page of results from the records."""
+    from adml.evaluation.results import render_folder
+
+    text = render_folder(arguments.records, analysis=arguments.analysis)
+    if arguments.out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=arguments.out.resolve().parent, delete=False
+        ) as file:
+            file.write(text)
+        os.replace(file.name, arguments.out)
+    except OSError as error:
+        raise UsageError(f"Cannot write {arguments.out}: {error.strerror}.") from None
+    return 0
+
+
+def benchmark(arguments: argparse.Namespace) -> int:
+    """Print the benchmark."""
+    from adml.benchmark import benchmark, format_benchmark
+
+    values = benchmark(batch_size=arguments.batch, rounds=arguments.rounds)
+    if arguments.json:
+        _print_json(values)
+    else:
+        sys.stdout.write(format_benchmark(values) + "\n")
+    return 0
+
+
+def _config(arguments, default: Path | None = None):
+    from adml.config import load_config
+
+    overrides = list(arguments.overrides)
+    if arguments.speech is not None:
+        overrides.append(f"data.root={json.dumps(str(arguments.speech.resolve()))}")
+    return load_config(arguments.config or default, overrides)
+
+
+def _print_json(values) -> None:
+    sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")

@@ -53,9 +53,9 @@ def encoder_benchmark(batch_size: int = 64, *, num_frames: int = 98, lengths: st
     if lengths not in LENGTHS:
         raise ValueError(f"Unknown lengths. Expected: one of {LENGTHS}. Received: {lengths!r}.")
     batch = _random_batch(batch_size, num_frames, lengths, seed)
-    steppers = {"fast": _stepper(True, *batch), "plain": _stepper(False, *batch)}
+    steppers = {"fast": encoder_stepper(True, *batch), "plain": encoder_stepper(False, *batch)}
     if bfloat16:
-        steppers["bfloat16"] = _in_bfloat16(lambda: _stepper(True, *batch))
+        steppers["bfloat16"] = _in_bfloat16(lambda: encoder_stepper(True, *batch))
     measured: dict[str, list[float]] = {name: [] for name in steppers}
     for round_number in range(rounds):
         for name, step in steppers.items():
@@ -93,7 +93,7 @@ def _random_batch(batch_size: int, num_frames: int, lengths: str, seed: int):
     return tf.constant(features), tf.constant(counts)
 
 
-def _stepper(fast: bool, features: tf.Tensor, lengths: tf.Tensor) -> Callable[[], None]:
+def encoder_stepper(fast: bool, features: tf.Tensor, lengths: tf.Tensor) -> Callable[[], None]:
     """Returns a warmed-up training step of a fresh encoder; its loss is a plain square."""
     encoder = AcousticEncoder(fast=fast)
     encoder(features[:2], lengths[:2])

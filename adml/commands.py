@@ -157,12 +157,14 @@ def results(arguments: argparse.Namespace) -> int:
 def benchmark(arguments: argparse.Namespace) -> int:
     """Print the benchmark."""
     from adml.benchmark import benchmark, format_benchmark
+    from adml.step_benchmark import format_step_benchmark, step_benchmark
 
     values = benchmark(batch_size=arguments.batch, rounds=arguments.rounds)
+    step = step_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
     if arguments.json:
-        _print_json(values)
+        _print_json({"encoder": values, "step": step})
     else:
-        sys.stdout.write(format_benchmark(values) + "\n")
+        sys.stdout.write(f"{format_benchmark(values)}\n{format_step_benchmark(step)}\n")
     return 0
 
 

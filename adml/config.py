@@ -55,12 +55,8 @@ class DataConfig:
     max_seconds: float = option(2.5, low=0.1, text="chosen")
     max_gap_seconds: float = option(0.3, low=0.0, text="chosen: a longer pause ends a phrase")
     min_confidence: float | None = option(None, text="alignments below this are left out")
-    exclude_words: tuple[str, ...] = option(
-        (), text="segments that hold one of these words are left out"
-    )
-    held_out_speakers: float = option(
-        0.0, low=0.0, high=0.9, text="share of speakers kept from training"
-    )
+    exclude_words: tuple[str, ...] = option((), text="segments that hold one are left out")
+    held_out_speakers: float = option(0.0, low=0.0, high=0.9, text="share kept from training")
 
     def __post_init__(self):
         if self.min_words > self.max_words or self.min_seconds >= self.max_seconds:
@@ -106,9 +102,7 @@ class CutConfig:
 class AugmentationConfig:
     """Noise, reverberation and masks (paper, section 4.1; ranges chosen as in common recipes)."""
 
-    noise: tuple[str, ...] = option(
-        ("noise",), text="sets of noise recordings; an empty list = none"
-    )
+    noise: tuple[str, ...] = option(("noise",), text="sets of noise; an empty list = none")
     noise_probability: float = option(0.5, low=0.0, high=1.0)
     noise_snr_db: tuple[float, float] = option((0.0, 15.0), low=-40.0, high=100.0)
     impulse_responses: tuple[str, ...] = option((), text="folders of room impulse responses")
@@ -125,9 +119,7 @@ class ModelConfig:
     """Encoders (paper, sections 3 and 4.1)."""
 
     fast: bool = option(True, text="native rank-4 convolutions; false = plain Keras Conv1D")
-    text_units: int = option(
-        256, low=8, high=2048, text="LSTM units a direction; 128 is the other reading"
-    )
+    text_units: int = option(256, low=8, high=2048, text="LSTM units a direction; or 128")
     attention_projections: str = option(
         "qk", choices=("none", "qk", "qkv"), text="chosen; Eq. 1 writes raw Q, K, V"
     )
@@ -137,9 +129,7 @@ class ModelConfig:
 class UtteranceLossConfig:
     """L_utt: asymmetric proxy term and the three relational terms (section 3.2)."""
 
-    asyp_weight: float = option(
-        1.0, low=0.0, text="chosen: D and A alone leave the cosine undefined"
-    )
+    asyp_weight: float = option(1.0, low=0.0, text="chosen: D and A alone leave cosines undefined")
     asyp_alpha: float = option(2.0, low=1e-3, text="chosen")
     asyp_beta: float = option(40.0, low=1e-3, text="chosen")
     asyp_margin: float = option(0.5, low=-1.0, high=1.0, text="chosen")
@@ -223,9 +213,7 @@ class OptimizerConfig:
     constants_learning_rate: float = option(
         1e-4, low=0.0, high=1.0, text="chosen: alpha, beta, lambda and scales"
     )
-    bias_learning_rate: float = option(
-        1e-2, low=0.0, high=1.0, text="chosen: the bias of SphereFace2"
-    )
+    bias_learning_rate: float = option(1e-2, low=0.0, high=1.0, text="chosen: SphereFace2's")
 
 
 @dataclass(frozen=True)

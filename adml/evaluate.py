@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 TABLE_METRICS = ("average_precision", "equal_error_rate", "roc_auc", "accuracy")
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -77,14 +75,7 @@ def evaluate(
     results = {}
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
-        paths = sorted({clip.path for clip in trials.clips})
-        store = PcmStore.build(
-            [str(Path(root) / path) for path in paths], (cache or default_cache()) / "pcm"
-        )
-
-        def read(path: str, start_s: float, end_s: float, store=store):
-            return store.read(str(Path(root) / path), start_s, end_s)
-
+        read = _clip_reader(trials, Path(root), cache or default_cache())
         if trials.protocol == "classification":
             result = evaluate_classification(embedder, trials, read, g2p, resamples=resamples)
         else:
@@ -109,6 +100,13 @@ def evaluate(
         details={n: r.details for n, r in results.items()} | {"step": trained.step},
     )
     return record, results
+
+
+def _clip_reader(trials: TrialList, root: Path, cache: Path):
+    """A function that reads the decoded samples of a span of one of the list's recordings."""
+    paths = sorted({str(root / clip.path) for clip in trials.clips})
+    store = PcmStore.build(paths, cache / "pcm")
+    return lambda path, start_s, end_s: store.read(str(root / path), start_s, end_s)
 
 
 def evaluate_run(

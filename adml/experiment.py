@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.build.model import build_log_mel, build_model
-from adml.build.training import build_training
+from adml.build.training import Training, build_training
 from adml.config import Config, dump_config, load_config
 from adml.errors import DataError, UsageError
 from adml.evaluation.records import environment
@@ -22,7 +23,8 @@ from adml.models.adml import ADML
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.log import MetricsLog
-from adml.training.loop import Cost, run_loop
+from adml.training.loop import Plan, run_loop
+from adml.training.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,9 @@ def default_cache() -> Path:
 
 
 def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
-    """Make a run folder, or check that an existing one is of the same configuration.
+    """Make an empty run folder, or check that an existing one is of the same configuration.
+
+    Nothing is written yet: data that cannot be used leaves a folder that can be used again.
 
     Raises:
         UsageError: the folder exists and `resume` is off, it is of another configuration, or
@@ -53,13 +57,10 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
                 f"The run folder {folder} exists. Expected: a new or empty folder. "
-                "Choose another one, or add --resume to go on with this one."
+                "Choose another one, or go on with a run that is in it by --resume."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        described.write_text(dump_config(config), encoding="utf-8")
-        (folder / "environment.json").write_text(
-            json.dumps(environment(), indent=1), encoding="utf-8"
-        )
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UsageError(
             f"Cannot write the run folder {folder}: {error.strerror}. Choose another one."
@@ -95,49 +96,58 @@ def train(
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     training = build_training(config, cache or default_cache(), G2P())
-    checkpoints = training.checkpoints(
-        folder / "checkpoints", keep=config.training.keep_checkpoints
-    )
+    settings = config.training
+    checkpoints = training.checkpoints(folder / "checkpoints", keep=settings.keep_checkpoints)
     start = checkpoints.restore_latest() if resume else 0
-    source = training.source
+    _describe(folder, config, training)
+    plan = Plan(
+        total_steps=training.total_steps,
+        stop_step=stop_step,
+        log_every_steps=settings.log_every_steps,
+        checkpoint_every_steps=settings.checkpoint_every_steps,
+        margin=training.margin,
+        learning_rate=lambda step: float(training.learning_rate(step)),
+    )
+    progress = Progress(checkpoints.restored)
+    log = MetricsLog(folder, start_step=start)
+    try:
+        run_loop(
+            training.step,
+            training.source,
+            checkpoints,
+            log,
+            plan,
+            start_step=start,
+            progress=progress,
+        )
+    finally:
+        log.close()
+        _write_json(folder / "cost.json", dataclasses.asdict(progress.cost()))
+    return folder
+
+
+def _describe(folder: Path, config: Config, training: Training) -> None:
+    """Write what is trained, where and on what: configuration, versions, counts and texts."""
+    if not (folder / "config.yaml").is_file():
+        _write_json(folder / "environment.json", environment())
+        _write(folder / "config.yaml", dump_config(config))
+    source, steps = training.source, training.total_steps
     logger.info(
         "%d keywords, %d classes, %d steps (%.2f epochs)",
         source.num_keywords,
         source.num_classes,
-        training.total_steps,
-        training.total_steps / source.batches_per_epoch,
+        steps,
+        steps / source.batches_per_epoch,
     )
-    _write_json(
-        folder / "data.json",
-        {
-            "data_hash": source.segments.data_hash,
-            "keywords": source.num_keywords,
-            "classes": source.num_classes,
-            "steps_per_epoch": source.batches_per_epoch,
-            "total_steps": training.total_steps,
-        },
-    )
-    (folder / "training_texts.txt").write_text(
-        "\n".join(source.keywords.texts) + "\n", encoding="utf-8"
-    )
-    log = MetricsLog(folder, start_step=start)
-    try:
-        cost = run_loop(
-            training.step,
-            source,
-            checkpoints,
-            log,
-            start_step=start,
-            total_steps=min(training.total_steps, stop_step or training.total_steps),
-            log_every_steps=config.training.log_every_steps,
-            checkpoint_every_steps=config.training.checkpoint_every_steps,
-            margin=training.margin,
-            learning_rate=lambda step: float(training.learning_rate(step)),
-        )
-    finally:
-        log.close()
-    _add_cost(folder / "cost.json", cost, start)
-    return folder
+    values = {
+        "data_hash": source.segments.data_hash,
+        "keywords": source.num_keywords,
+        "classes": source.num_classes,
+        "steps_per_epoch": source.batches_per_epoch,
+        "total_steps": steps,
+    }
+    _write_json(folder / "data.json", values)
+    _write(folder / "training_texts.txt", "\n".join(source.keywords.texts) + "\n")
 
 
 @dataclass(frozen=True)
@@ -202,15 +212,10 @@ def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
 
 
 def _write_json(path: Path, values: dict) -> None:
+    _write(path, json.dumps(values, indent=1))
+
+
+def _write(path: Path, text: str) -> None:
     aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
-
-
-def _add_cost(path: Path, cost: Cost, start_step: int) -> None:
-    values = dataclasses.asdict(cost)
-    if start_step and path.is_file():
-        before = json.loads(path.read_text())
-        for name in ("steps", "utterances", "seconds", "cpu_seconds"):
-            values[name] += before[name]
-    _write_json(path, values)

@@ -6,14 +6,13 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from adml.build import held_out_speakers
+from adml.build.data import held_out_speakers
 from adml.config import Config, TrialsConfig, load_config
 from adml.data.words import read_words
 from adml.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
 
-STEPS = 260
 HELD_OUT = 0.2
 
 

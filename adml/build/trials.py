@@ -11,15 +11,13 @@ from pathlib import Path
 from adml.build.data import held_out_speakers
 from adml.config import Config, TrialsConfig
 from adml.data.segments import build_segments
-from adml.data.trial_list import TrialList
+from adml.data.trial_list import Clip, TrialList
 from adml.data.trials import classification, clips_of, phrase_trials, wake_words, wsj_style
 from adml.data.words import WordTable, read_clips, read_words
 from adml.errors import ConfigError
 from adml.text.g2p import G2P
 
 logger = logging.getLogger(__name__)
-
-TABLE_METRICS = ("average_precision", "equal_error_rate", "roc_auc", "accuracy")
 
 
 def build_trials(
@@ -36,56 +34,44 @@ def build_trials(
     Raises:
         DataError: the set is missing or holds too little.
     """
-    folder, g2p_symbols = Path(root) / trials.folder, g2p
-    words = _table(trials, folder, held_out)
+    words = _table(trials, Path(root) / trials.folder, held_out)
     if trials.kind in ("phrases_easy", "phrases_hard"):
-        segments = build_segments(words, min_seconds=trials.min_seconds)
         return phrase_trials(
-            segments,
+            build_segments(words, min_seconds=trials.min_seconds),
             trials.kind.removeprefix("phrases_"),
             num_positives=trials.positives,
             negatives_per_positive=trials.negatives,
             seed=trials.seed,
-            g2p=g2p_symbols,
+            g2p=g2p,
             root=root,
             name=trials.name,
         )
-    if trials.kind == "classification":
-        clips = clips_of(
-            words,
-            root=root,
-            min_seconds=trials.min_seconds,
-            group="speaker",
-            whole_file=trials.whole_file,
-        )
-        return classification(clips, name=trials.name)
-    clips = clips_of(words, root=root, min_seconds=trials.min_seconds, whole_file=trials.whole_file)
+    clips = clips_of(
+        words,
+        root=root,
+        min_seconds=trials.min_seconds,
+        group="speaker" if trials.kind == "classification" else "text",
+        whole_file=trials.whole_file,
+    )
     if trials.max_clips is not None and len(clips) > trials.max_clips:
         step = len(clips) / trials.max_clips
         clips = [clips[int(place * step)] for place in range(trials.max_clips)]
+    return _list_of(clips, trials, Path(root), g2p)
+
+
+def _list_of(clips: list[Clip], trials: TrialsConfig, root: Path, g2p: G2P) -> TrialList:
+    """The list of a kind whose clips are given."""
+    if trials.kind == "classification":
+        return classification(clips, name=trials.name)
     if trials.kind == "choice":
         counts = Counter(clip.text for clip in clips)
         frequent = sorted(counts, key=lambda text: (-counts[text], text))[: trials.choices]
         return classification(clips, frequent, name=trials.name)
+    common = {"seed": trials.seed, "g2p": g2p, "name": trials.name}
     if trials.kind == "keywords":
-        vocabulary = (
-            read_words(Path(root) / trials.vocabulary).word.tolist() if trials.vocabulary else ()
-        )
-        return wake_words(
-            clips,
-            sorted(set(vocabulary)),
-            num_random=trials.negatives,
-            seed=trials.seed,
-            g2p=g2p_symbols,
-            name=trials.name,
-        )
-    return wsj_style(
-        clips,
-        negatives_per_positive=trials.negatives,
-        seed=trials.seed,
-        g2p=g2p_symbols,
-        name=trials.name,
-    )[0]
+        vocabulary = read_words(root / trials.vocabulary).word.tolist() if trials.vocabulary else ()
+        return wake_words(clips, sorted(set(vocabulary)), num_random=trials.negatives, **common)
+    return wsj_style(clips, negatives_per_positive=trials.negatives, **common)[0]
 
 
 def write_trials(

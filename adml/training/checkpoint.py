@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
@@ -22,7 +23,8 @@ class Checkpoints:
     """Save and restore everything a run needs to go on as if it had never stopped.
 
     The position in the data is a function of the step alone, so the state is: variables,
-    optimizer slots and the step.
+    optimizer slots, the step, and plain values that go with it. `restored` holds the plain
+    values of the checkpoint that was restored.
 
     Args:
         folder: where the checkpoints lie, one folder a step.
@@ -33,6 +35,7 @@ class Checkpoints:
     def __init__(self, folder: str | Path, *, keep: int = 2, **objects):
         self.folder = Path(folder)
         self.keep = keep
+        self.restored: dict = {}
         self._checkpoint = tf.train.Checkpoint(**objects)
 
     def steps(self) -> list[int]:
@@ -44,8 +47,12 @@ class Checkpoints:
             if name.removeprefix("step-").isdigit()
         )
 
-    def save(self, step: int) -> Path:
+    def save(self, step: int, values: Mapping | None = None) -> Path:
         """Write the state after `step` steps; older checkpoints beyond `keep` are removed.
+
+        Args:
+            step: steps done.
+            values: what JSON can hold, kept with the checkpoint.
 
         Raises:
             DataError: the folder cannot be written; the older checkpoints stay.
@@ -57,7 +64,8 @@ class Checkpoints:
             aside.mkdir(parents=True)
             self._checkpoint.write(str(aside / "state"))
             sums = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
-            (aside / _MANIFEST).write_text(json.dumps({"step": step, "sha256": sums}, indent=1))
+            manifest = {"step": step, "sha256": sums, "values": dict(values or {})}
+            (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
             _flush(aside)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(aside, target)
@@ -95,6 +103,7 @@ class Checkpoints:
                 raise DataError(
                     f"Checkpoint {folder} is of another model or configuration: {error}"
                 ) from None
+            self.restored = json.loads((folder / _MANIFEST).read_text()).get("values", {})
             return step
         if steps:
             raise DataError(

@@ -1,0 +1,21 @@
+"""The benchmark runs, and says what it measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from adml.benchmark import encoder_benchmark, format_benchmark
+
+
+def test_a_small_run():
+    values = encoder_benchmark(4, num_frames=20, lengths="mixed", rounds=1, steps=1)
+    assert values["ratio"] == pytest.approx(values["fast"] / values["plain"])
+    assert values["batch_size"] == 4 and 0.2 < values["padding"] < 0.35
+    assert {name: len(row) for name, row in values["rounds"].items()} == {"fast": 1, "plain": 1}
+    table = format_benchmark({"mixed": values})
+    assert "mixed" in table and f"{values['fast']:.1f}" in table
+
+
+def test_unknown_lengths():
+    with pytest.raises(ValueError, match="Expected: one of .* Received: 'long'"):
+        encoder_benchmark(4, lengths="long")

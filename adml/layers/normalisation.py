@@ -8,17 +8,6 @@ import tf_keras as keras
 from adml.numerics.replicas import num_replicas
 
 
-def sum_over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Returns each tensor summed over the replicas in step; unchanged with one replica.
-
-    Differentiable: the gradient is summed over the replicas too.
-    """
-    if num_replicas() == 1:
-        return values
-    context = tf.distribute.get_replica_context()
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
 class MaskedBatchNorm(keras.layers.Layer):
     """Batch normalisation over the valid frames of a batch; padded frames come out as 0.
 
@@ -99,13 +88,28 @@ class MaskedBatchNorm(keras.layers.Layer):
             valid = tf.ones_like(values[..., :1])
         valid = tf.cast(valid, tf.float32)
         axes = list(range(inputs.shape.rank - 1))
-        count, total = sum_over_replicas(
-            [tf.reduce_sum(valid), tf.reduce_sum(values * valid, axes)])
+        count = tf.reduce_sum(valid)
+        if num_replicas() > 1:
+            return self._replica_statistics(values, valid, count, axes)
         count = tf.maximum(count, 1.0)
-        mean = total / count
-        (squares,) = sum_over_replicas(
-            [tf.reduce_sum(tf.math.square((values - mean) * valid), axes)])
-        return mean, squares / count
+        mean = tf.reduce_sum(values * valid, axes) / count
+        return mean, tf.reduce_sum(tf.square((values - mean) * valid), axes) / count
+
+    def _replica_statistics(self, values, valid, count, axes) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns mean and variance from one exchange of sums between the replicas.
+
+        The sums are taken about the moving mean, which keeps the difference of squares exact.
+        One vector, so that the exchanges of a network are one chain: independent ones may meet
+        in another order on another replica and wait for each other for ever.
+        """
+        centre = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
+        centred = (values - centre) * valid
+        sums = tf.concat([[count], tf.reduce_sum(centred, axes),
+                          tf.reduce_sum(tf.square(centred), axes)], axis=0)
+        sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        count = tf.maximum(sums[0], 1.0)
+        offset, squares = tf.split(sums[1:] / count, 2)
+        return centre + offset, tf.nn.relu(squares - tf.square(offset))
 
     def _remember(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Moves the moving averages toward the batch's statistics."""

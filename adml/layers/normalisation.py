@@ -89,27 +89,12 @@ class MaskedBatchNorm(keras.layers.Layer):
         valid = tf.cast(valid, tf.float32)
         axes = list(range(inputs.shape.rank - 1))
         count = tf.reduce_sum(valid)
-        if num_replicas() > 1:
-            return self._replica_statistics(values, valid, count, axes)
-        count = tf.maximum(count, 1.0)
-        mean = tf.reduce_sum(values * valid, axes) / count
-        return mean, tf.reduce_sum(tf.square((values - mean) * valid), axes) / count
-
-    def _replica_statistics(self, values, valid, count, axes) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns mean and variance from one exchange of sums between the replicas.
-
-        The sums are taken about the moving mean, which keeps the difference of squares exact.
-        One vector, so that the exchanges of a network are one chain: independent ones may meet
-        in another order on another replica and wait for each other for ever.
-        """
-        centre = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
-        centred = (values - centre) * valid
-        sums = tf.concat([[count], tf.reduce_sum(centred, axes),
-                          tf.reduce_sum(tf.square(centred), axes)], axis=0)
-        sums = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, sums)
-        count = tf.maximum(sums[0], 1.0)
-        offset, squares = tf.split(sums[1:] / count, 2)
-        return centre + offset, tf.nn.relu(squares - tf.square(offset))
+        total = tf.maximum(count, 1.0)
+        mean = tf.reduce_sum(values * valid, axes) / total
+        squares = tf.reduce_sum(tf.square((values - mean) * valid), axes)
+        if num_replicas() == 1:
+            return mean, squares / total
+        return _joined_statistics(count, mean, squares)
 
     def _remember(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Moves the moving averages toward the batch's statistics."""
@@ -120,3 +105,21 @@ class MaskedBatchNorm(keras.layers.Layer):
     def get_config(self) -> dict:
         """Returns the arguments that make an equal layer."""
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def _joined_statistics(count, mean, squares) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns mean and variance of all replicas' rows from each replica's own statistics.
+
+    The squares about the common mean are squares + count (mean - common)^2 of each replica, in
+    which nothing cancels. One exchange, so that those of a network are one chain: independent
+    ones may meet in another order on another replica and wait for each other for ever.
+    """
+    context = tf.distribute.get_replica_context()
+    own = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+    row = tf.concat([[count], mean, squares], axis=0)
+    rows = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.tensordot(own, row, axes=0))
+    counts, means, squares = tf.split(rows, [1, mean.shape[0], mean.shape[0]], axis=1)
+    total = tf.maximum(tf.reduce_sum(counts), 1.0)
+    common = tf.reduce_sum(counts * means, axis=0) / total
+    squares = tf.reduce_sum(squares + counts * tf.square(means - common), axis=0)
+    return common, squares / total

@@ -54,7 +54,7 @@ def tables() -> list[list[list[str]]]:
 
 
 @cache
-def tests_of(file: str) -> set[str]:
+def functions_of(file: str) -> set[str]:
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -118,7 +118,7 @@ def test_every_test_exists():
     references = sorted(set(re.findall(r"`(tests/[\w/]+\.py)::([\w.]+)`", paper())))
     assert len(references) > 40
     for file, name in references:
-        assert name in tests_of(file), f"{file} has no {name}"
+        assert name in functions_of(file), f"{file} has no {name}"
 
 
 def test_every_file_exists():

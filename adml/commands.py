@@ -11,8 +11,6 @@ from pathlib import Path
 
 from adml.errors import AdmlError, UsageError
 
-EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
-
 
 def quickstart(arguments: argparse.Namespace) -> int:
     """Run the quickstart and print its table."""

@@ -185,7 +185,7 @@ class AdversarialLossConfig:
 
     phoneme: bool = option(True)
     utterance: bool = option(True)
-    strength: float = option(0.1, low=0.0, text="lambda_adv of Eq. 4")
+    strength: float = option(0.1, low=0.0, text="lambda_adv of Eq. 5")
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,10 @@ LONGEST_FUNCTION = 60
 FLOORS = {
     "cli": 5,
     "commands": 5,
-    "commands": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,
     "evaluate": 4,
-    "quickstart_config": 4,
     "benchmark": 4,
     "step_benchmark": 4,
     "quickstart": 4,

@@ -1,6 +1,6 @@
 """Log-mel features: one Keras layer for training and export, and its NumPy twin.
 
-Paper, section 4.2: 40 log-mel coefficients, 25 ms windows, 10 ms shift, mean normalisation over
+Paper, section 4.1: 40 log-mel coefficients, 25 ms windows, 10 ms shift, mean normalisation over
 the utterance. The paper is silent on the rest; chosen: periodic Hann window, power spectrum of a
 512-point FFT, HTK mel scale from 20 to 7600 Hz, natural logarithm, floor 1e-5.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from adml.data.store import PcmStore
 from adml.data.words import read_clips, read_words
 from adml.errors import ConfigError, DataError
 from adml.text.g2p import G2P
-
-logger = logging.getLogger(__name__)
 
 
 def set_path(root: str, item: str) -> tuple[Path, str]:

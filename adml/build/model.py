@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 
 import tensorflow as tf
 
@@ -13,8 +12,6 @@ from adml.losses.total import TotalLoss
 from adml.models.adml import ADML
 from adml.text.phonemes import NUM_PHONES, NUM_SYMBOLS
 from adml.training.schedule import margin_fraction
-
-logger = logging.getLogger(__name__)
 
 
 def build_strategy(replicas: int) -> tf.distribute.Strategy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,8 +15,6 @@ from adml.data.trials import classification, clips_of, phrase_trials, wake_words
 from adml.data.words import WordTable, read_clips, read_words
 from adml.errors import ConfigError
 from adml.text.g2p import G2P
-
-logger = logging.getLogger(__name__)
 
 
 def build_trials(

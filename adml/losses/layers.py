@@ -29,7 +29,7 @@ class AdaptiveMargins(keras.layers.Layer):
         lowest: the limit of alpha and beta under "clamp".
 
     Source:
-        paper, section 3.2; the anchor's class selects its triple in both terms (chosen).
+        paper, section 3.1; the anchor's class selects its triple in both terms (chosen).
     """
 
     def __init__(

@@ -46,7 +46,7 @@ def asyp(text, audio, labels, *, alpha=0.01, beta=1.5, margin=0.01) -> tf.Tensor
         [P], 0 for anchors without a positive or a negative.
 
     Source:
-        paper, section 3.2, Eq. 2 (subscripts reconstructed); no pair mining (chosen).
+        paper, section 3.1, Eq. 2 (subscripts reconstructed); no pair mining (chosen).
     """
     positive, negative, _ = asyp_terms(text, audio, labels, alpha=alpha, beta=beta, margin=margin)
     return positive + negative

@@ -42,7 +42,7 @@ def distance(proxies: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
         Scalar; 0 for fewer than two keywords.
 
     Source:
-        paper, section 3.1; the building block is relational knowledge distillation. Both sides
+        paper, section 3.2; the building block is relational knowledge distillation. Both sides
         are scaled to unit length first and the diagonal is left out of the mean (chosen).
     """
     target = _scaled_distances(tf.stop_gradient(_centred_unit(proxies)))

@@ -31,7 +31,7 @@ def flatten(values: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
         [P, ...] with P = sum(lengths).
 
     Source:
-        paper, section 3.2: `tf.ragged.boolean_mask` and `.flat_values`.
+        paper, section 3.1: `tf.ragged.boolean_mask` and `.flat_values`.
     """
     values = tf.convert_to_tensor(values)
     mask = phoneme_mask(lengths, tf.shape(values)[1])

@@ -100,13 +100,13 @@ def encoder_stepper(fast: bool, features: tf.Tensor, lengths: tf.Tensor) -> Call
     optimizer = keras.optimizers.AdamW(1e-4, weight_decay=1e-5)
     optimizer.build(encoder.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             frames, utterances = encoder(features, lengths, training=True)
             loss = tf.reduce_mean(tf.square(frames)) + tf.reduce_mean(tf.square(utterances))
         gradients = tape.gradient(loss, encoder.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, encoder.trainable_variables))
+        optimizer.apply_gradients(zip(gradients, encoder.trainable_variables, strict=True))
         return loss
 
     def run() -> None:

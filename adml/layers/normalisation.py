@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras as keras
 
-from adml.numerics.replicas import num_replicas
+from adml.numerics.replicas import differentiable_sum, num_replicas
 
 
 class MaskedBatchNorm(keras.layers.Layer):
@@ -117,7 +117,7 @@ def _joined_statistics(count, mean, squares) -> tuple[tf.Tensor, tf.Tensor]:
     context = tf.distribute.get_replica_context()
     own = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
     row = tf.concat([[count], mean, squares], axis=0)
-    rows = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.tensordot(own, row, axes=0))
+    rows = differentiable_sum(tf.tensordot(own, row, axes=0))
     counts, means, squares = tf.split(rows, [1, mean.shape[0], mean.shape[0]], axis=1)
     total = tf.maximum(tf.reduce_sum(counts), 1.0)
     common = tf.reduce_sum(counts * means, axis=0) / total

@@ -42,7 +42,7 @@ def pack_sequences(lengths: tf.Tensor, max_length: tf.Tensor) -> PackedSequences
     lengths = tf.minimum(tf.cast(lengths, tf.int32), max_length)
     order = tf.argsort(lengths, direction="DESCENDING", stable=True)
     ranked = tf.gather(lengths, order)
-    steps = tf.range(tf.reduce_max(tf.concat([lengths, [0]], 0)))
+    steps = tf.range(tf.reduce_max(tf.concat([lengths, [1]], 0)))
     present = tf.expand_dims(steps, 1) < tf.expand_dims(ranked, 0)
     active = tf.reduce_sum(tf.cast(present, tf.int32), axis=1)
     start = tf.cumsum(active, exclusive=True)
@@ -116,7 +116,7 @@ def _run_forward(entries, weights, packed):
     arrays = [tf.TensorArray(entries.dtype, size=steps, infer_shape=False,
                              element_shape=[groups, None, width], clear_after_read=False)
               for width in (units, 4 * units, units)]
-    rows = tf.reduce_max(tf.concat([packed.active, [0]], 0))
+    rows = packed.active[0]
     zero = tf.zeros([groups, rows, units], entries.dtype)
 
     def step(t, hidden, cell, states, gates, cells):

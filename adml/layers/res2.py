@@ -106,7 +106,7 @@ class SERes2Block(keras.layers.Layer):
         """Returns the block's output `[..., F, channels]`, 0 on padded frames."""
         parts = tf.split(self.first(inputs, layout, training=training), self.scale, axis=-1)
         outputs = [parts[0]]
-        for index, (part, unit) in enumerate(zip(parts[1:], self.groups)):
+        for index, (part, unit) in enumerate(zip(parts[1:], self.groups, strict=True)):
             entry = part if index == 0 else part + outputs[-1]
             outputs.append(unit(entry, layout, training=training))
         hidden = self.last(tf.concat(outputs, axis=-1), layout, training=training)

@@ -47,7 +47,7 @@ def test_padded_frames_are_ignored():
     before = layer(text, audio, PHONEMES, FRAMES)
     audio[1, 2:] = 1e6
     after = layer(text, audio, PHONEMES, FRAMES)
-    for one, two in zip(before, after):
+    for one, two in zip(before, after, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
 
 

@@ -79,7 +79,7 @@ def test_gradients_of_packed_convolution_equal_keras(kernel_size, dilation):
         into = tape.gradient(loss, [rows if packs else inputs, layer.kernel, layer.bias])
         return [into[0] if packs else packed.pack(into[0]), *into[1:]]
 
-    for one, two in zip(gradients(True), gradients(False)):
+    for one, two in zip(gradients(True), gradients(False), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 

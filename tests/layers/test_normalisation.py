@@ -117,7 +117,8 @@ def test_two_replicas_of_uneven_length_equal_one(packed):
 
     alone = made()
     expected = gradients(alone, slice(0, 3))
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice())
     with strategy.scope():
         shared = made()
 
@@ -126,7 +127,7 @@ def test_two_replicas_of_uneven_length_equal_one(packed):
         return gradients(shared, parts[int(index)])
 
     results = strategy.run(replica)
-    for value, wanted in zip(results, expected):
+    for value, wanted in zip(results, expected, strict=True):
         total = sum(strategy.experimental_local_results(value))
         np.testing.assert_allclose(total, wanted, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(shared.moving_mean, alone.moving_mean, atol=1e-6)

@@ -72,7 +72,7 @@ def test_written_out_gradient_equals_finite_differences(rank):
     with tf.GradientTape() as tape:
         tape.watch([inputs, logits])
         loss = loss_of(inputs, logits)
-    for target, gradient in zip((0, 1), tape.gradient(loss, [inputs, logits])):
+    for target, gradient in zip((0, 1), tape.gradient(loss, [inputs, logits]), strict=True):
         step = tf.constant(generator.normal(size=inputs.shape).astype(np.float32))
         step = layout.masked(step) * 1e-2
         arguments = [[inputs, logits], [inputs, logits]]

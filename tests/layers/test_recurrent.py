@@ -47,5 +47,5 @@ def test_values_and_gradients_equal_keras(graph):
         return [outputs, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
     function = tf.function(run) if graph else run
-    for one, two in zip(function(True), function(False)):
+    for one, two in zip(function(True), function(False), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)

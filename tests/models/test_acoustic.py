@@ -67,7 +67,7 @@ def test_padding_neighbours_and_batch_size_change_nothing(pair, fast):
 
 
 def test_both_paths_give_equal_embeddings(pair):
-    for one, two in zip(pair[0](features(), LENGTHS), pair[1](features(), LENGTHS)):
+    for one, two in zip(pair[0](features(), LENGTHS), pair[1](features(), LENGTHS), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
@@ -87,10 +87,10 @@ def test_both_paths_give_equal_gradients(pair, training):
     two = gradients(plain, features(), LENGTHS, training)
     np.testing.assert_allclose(one[0], two[0], atol=5e-5)
     np.testing.assert_allclose(one[1], two[1], atol=5e-5)
-    for variable, left, right in zip(fast.trainable_variables, one[2], two[2]):
+    for variable, left, right in zip(fast.trainable_variables, one[2], two[2], strict=True):
         scale = max(1.0, float(tf.reduce_max(tf.abs(right))))
         np.testing.assert_allclose(left / scale, right / scale, atol=1e-5, err_msg=variable.name)
-    for left, right in zip(fast.get_weights(), plain.get_weights()):
+    for left, right in zip(fast.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(left, right, atol=1e-5)
     fast.set_weights(saved)
     plain.set_weights(saved)
@@ -108,9 +108,9 @@ def test_short_clips_give_finite_values_and_gradients(pair):
 def test_graph_with_unknown_sizes_equals_eager(pair):
     encoder = pair[0]
     function = tf.function(
-        encoder.call, input_signature=[tf.TensorSpec([None, None, 40]),
+        encoder.call, autograph=False, input_signature=[tf.TensorSpec([None, None, 40]),
                                        tf.TensorSpec([None], tf.int32)])
-    for one, two in zip(function(features(), LENGTHS), encoder(features(), LENGTHS)):
+    for one, two in zip(function(features(), LENGTHS), encoder(features(), LENGTHS), strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
@@ -118,7 +118,8 @@ def test_two_replicas_equal_one():
     values, parts = features(12), [slice(0, 1), slice(1, 4)]
     lengths = np.array([12, 7, 3, 5], np.int32)
     weights = np.random.default_rng(5).normal(size=(4, 6)).astype(np.float32)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice())
     small = {"channels": 8, "embedding_dim": 6, "dilations": (2,), "scale": 2, "bottleneck": 4}
     alone = AcousticEncoder(**small)
     alone(values, lengths)
@@ -143,11 +144,11 @@ def test_two_replicas_equal_one():
 
     expected = slopes(alone, values, lengths, weights)
     run = tf.function(lambda *arguments: strategy.run(
-        lambda *replica: slopes(shared, *replica), args=arguments))
+        lambda *replica: slopes(shared, *replica), args=arguments), autograph=False)
     results = run(*(per_replica(array) for array in (values, lengths, weights)))
     utterances = np.concatenate(strategy.experimental_local_results(results[0]))
     np.testing.assert_allclose(utterances, expected[0], atol=5e-5)
-    for left, right in zip(results[1], expected[1]):
+    for left, right in zip(results[1], expected[1], strict=True):
         left = strategy.experimental_local_results(left)[0]
         scale = max(1.0, float(tf.reduce_max(tf.abs(right))))
         np.testing.assert_allclose(left / scale, right / scale, atol=1e-5)

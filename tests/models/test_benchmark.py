@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 from adml.benchmark import encoder_benchmark, format_benchmark
+from adml.models.acoustic import AcousticEncoder
 
 
-def test_a_small_run():
+def test_a_small_run(monkeypatch):
+    small = functools.partial(AcousticEncoder, channels=8, dilations=(2,), scale=2, bottleneck=4)
+    monkeypatch.setattr("adml.benchmark.AcousticEncoder", small)
     values = encoder_benchmark(4, num_frames=20, lengths="mixed", rounds=1, steps=1)
     assert values["ratio"] == pytest.approx(values["fast"] / values["plain"])
     assert values["batch_size"] == 4 and 0.2 < values["padding"] < 0.35

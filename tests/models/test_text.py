@@ -57,7 +57,7 @@ def test_both_paths_give_equal_values_and_gradients(pair):
             loss = tf.reduce_sum(weights * utterance) + tf.reduce_sum(tf.sin(phonemes))
         gradients = tape.gradient(loss, encoder.trainable_variables)
         results.append([phonemes, utterance, *map(tf.convert_to_tensor, gradients)])
-    for one, two in zip(*results):
+    for one, two in zip(*results, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5, rtol=1e-5)
 
 

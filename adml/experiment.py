@@ -25,6 +25,7 @@ from adml.training.checkpoint import Checkpoints
 from adml.training.log import MetricsLog
 from adml.training.loop import Plan, run_loop
 from adml.training.progress import Progress
+from adml.training.seeding import set_seeds
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def train(
         UsageError, DataError, NumericError, Interrupted: see their texts.
     """
     folder = open_run(config, workdir, resume=resume)
-    keras.utils.set_random_seed(config.seed)
+    set_seeds(config.seed)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
     training = build_training(config, cache or default_cache(), G2P())
@@ -178,7 +179,7 @@ def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
             f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
         )
     config = load_config(folder / "config.yaml")
-    keras.utils.set_random_seed(config.seed)
+    set_seeds(config.seed)
     model = build_model(config)
     step = 0
     if not untrained:

@@ -1,15 +1,20 @@
-"""Settings shared by all tests: quiet logs, two logical CPU devices, and where real speech is."""
+"""Shared by all tests: quiet logs, two CPU devices, real and miniature speech, a tiny run."""
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
 SPEECH_FOLDER = Path(__file__).resolve().parents[2] / "shared" / "speech"
@@ -31,3 +36,117 @@ def speech_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real speech at {root}; set ADML_SPEECH to a folder that holds it")
     return root
+
+
+SAMPLE_RATE_HZ = 16000
+SENTENCES = ("yes no left right green", "house music water river stone")
+FIRST_SECONDS, WORD_SECONDS = 0.2, 0.5
+
+
+def make_speech_set(folder: Path, speakers: int = 4) -> Path:
+    """Tones for words, as a set of aligned speech: each half of the speakers says one sentence.
+
+    The recordings of the first half of the speakers are in audio/train, the others in audio/test.
+    Also has mfa_words.tsv, a second alignment that equals words.tsv.
+    """
+    rng = np.random.default_rng(3)
+    manifest = ["path\ttext\tspeaker\tduration"]
+    words = ["path\tword\tspeaker\tstart\tend\tindex"]
+    for part in ("train", "test"):
+        (folder / "audio" / part).mkdir(parents=True)
+    for number in range(speakers * len(SENTENCES)):
+        speaker, spoken = f"speaker{number // 2}", SENTENCES[number % 2].split()
+        path = f"audio/{'train' if number < speakers else 'test'}/{number}.wav"
+        seconds = FIRST_SECONDS + WORD_SECONDS * len(spoken) + 0.2
+        samples = 1e-3 * rng.standard_normal(int(seconds * SAMPLE_RATE_HZ))
+        for place, word in enumerate(spoken):
+            start = FIRST_SECONDS + place * WORD_SECONDS
+            span = slice(int(start * SAMPLE_RATE_HZ), int((start + 0.45) * SAMPLE_RATE_HZ))
+            pitch_hz = 200 + 37 * (sum(map(ord, word)) % 60) + 5 * number
+            time = np.arange(span.stop - span.start) / SAMPLE_RATE_HZ
+            samples[span] += 0.3 * np.sin(2 * np.pi * pitch_hz * time)
+            words.append(f"{path}\t{word}\t{speaker}\t{start:.2f}\t{start + 0.45:.2f}\t{place}")
+        soundfile.write(folder / path, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+        manifest.append(f"{path}\t{' '.join(spoken)}\t{speaker}\t{seconds:.3f}")
+    (folder / "manifest.tsv").write_text("\n".join(manifest) + "\n", encoding="utf-8")
+    for name in ("words.tsv", "mfa_words.tsv"):
+        (folder / name).write_text("\n".join(words) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech_set() -> Callable[..., Path]:
+    """Makes miniature sets."""
+    return make_speech_set
+
+
+@pytest.fixture(scope="session")
+def speech_folder(tmp_path_factory) -> Path:
+    """Miniature sets train, test and noise; read only."""
+    root = tmp_path_factory.mktemp("speech")
+    for name in ("train", "test", "noise"):
+        make_speech_set(root / name)
+    (root / "noise" / "words.tsv").unlink()
+    return root
+
+
+@contextmanager
+def thin() -> Iterator[None]:
+    """ADML with a thin acoustic encoder, which is traced, saved and run in a fraction of the time.
+
+    The encoder of full size has tests of its own; every experiment file runs a step with it.
+    """
+    import adml.models.adml as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        encoder = functools.partial(
+            module.AcousticEncoder, channels=16, dilations=(2,), scale=4, bottleneck=8
+        )
+        patch.setattr(module, "AcousticEncoder", encoder)
+        yield
+
+
+@pytest.fixture(scope="module")
+def thin_encoders() -> Iterator[None]:
+    """The tests of a module see thin encoders."""
+    with thin():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_overrides(speech_folder) -> list[str]:
+    """Overrides that make an experiment tiny; its data are `speech_folder`."""
+    trials = [
+        "{name: words, folder: test, min_seconds: 0.2, negatives: 3}",
+        "{name: choice, kind: choice, folder: test, min_seconds: 0.2, choices: 4}",
+    ]
+    return [
+        f"data.root={speech_folder}",
+        "data.max_words=2",
+        "batches.keywords=4",
+        "batches.keyword_classes=6",
+        "model.text_units=8",
+        "optimizer.learning_rate=1e-3",
+        "training.steps=5",
+        "training.log_every_steps=2",
+        "training.checkpoint_every_steps=2",
+        "evaluation.resamples=20",
+        f"evaluation.trials=[{', '.join(trials)}]",
+    ]
+
+
+@pytest.fixture(scope="session")
+def speech_cache(tmp_path_factory) -> Path:
+    """Folder for decoded speech."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory, tiny_overrides, speech_cache) -> Path:
+    """A run folder of five steps; read only but for records, trials and exports."""
+    from adml.config import load_config
+    from adml.experiment import train
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    with thin():
+        return train(load_config(None, tiny_overrides), folder, cache=speech_cache)

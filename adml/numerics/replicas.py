@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["gather", "num_replicas", "sum_over_replicas"]
+__all__ = ["differentiable_sum", "gather", "num_replicas", "sum_over_replicas"]
 
 
 def num_replicas() -> int:
@@ -32,7 +32,43 @@ def gather(tensor: tf.Tensor) -> tf.Tensor:
     tensor = tf.convert_to_tensor(tensor)
     if num_replicas() == 1:
         return tensor
-    return tf.distribute.get_replica_context().all_gather(tensor, axis=0)
+    context = tf.distribute.get_replica_context()
+    sizes = context.all_gather(tf.shape(tensor)[:1], axis=0)
+    own = context.replica_id_in_sync_group
+    first = tf.reduce_sum(sizes[:own])
+
+    @tf.custom_gradient
+    def joined(values: tf.Tensor):
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return _exchange_sum(upstream)[first : first + sizes[own]]
+
+        # Behind a stop, the other replicas' graphs are out of sight; see `differentiable_sum`.
+        return context.all_gather(tf.stop_gradient(values), axis=0), gradient
+
+    return joined(tensor)
+
+
+def differentiable_sum(tensor: tf.Tensor) -> tf.Tensor:
+    """Sum of the replicas' tensors of one shape; its gradient is the sum of theirs.
+
+    Does what the context's `all_reduce` does, but the runtime looks for the variables behind a
+    custom gradient by a walk through the graph, which leads through the exchange into all that
+    the other replicas have computed. The stop ends it here: a deep network of many exchanges is
+    traced in a fraction of the time.
+
+    Args:
+        tensor: floating, of the same shape on all replicas.
+
+    Returns:
+        The sum, the same on all replicas.
+    """
+
+    @tf.custom_gradient
+    def summed(values: tf.Tensor):
+        return _exchange_sum(values), _exchange_sum
+
+    tensor = tf.convert_to_tensor(tensor)
+    return tensor if num_replicas() == 1 else summed(tensor)
 
 
 def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
@@ -45,6 +81,9 @@ def sum_over_replicas(tensor: tf.Tensor) -> tf.Tensor:
         The sum, the same on all replicas.
     """
     tensor = tf.stop_gradient(tf.convert_to_tensor(tensor))
-    if num_replicas() == 1:
-        return tensor
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)
+    return tensor if num_replicas() == 1 else _exchange_sum(tensor)
+
+
+def _exchange_sum(tensor: tf.Tensor) -> tf.Tensor:
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(tensor))

@@ -76,6 +76,8 @@ def run_loop(
     """
     progress = progress or Progress()
     last = min(plan.total_steps, plan.stop_step or plan.total_steps)
+    if start_step >= last:
+        return
     batches = iter(source.dataset(start_step, last))
     bar = _bar(start_step, last)
     with _stop_requests() as stop, bar:

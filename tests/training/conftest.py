@@ -52,6 +52,12 @@ def source() -> RandomSource:
 
 
 @pytest.fixture(scope="session")
+def random_source() -> type[RandomSource]:
+    """Makes sources of other sizes."""
+    return RandomSource
+
+
+@pytest.fixture(scope="session")
 def two_devices():
     devices = tf.config.list_logical_devices("CPU")
     if len(devices) < 2:

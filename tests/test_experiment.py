@@ -1,0 +1,181 @@
+"""Runs: what they leave, how they end early, and that resuming changes nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adml.config import load_config
+from adml.errors import ConfigError, DataError, UsageError
+from adml.experiment import default_cache, load_run, open_run, train
+from adml.training.log import read_metrics
+
+pytestmark = pytest.mark.usefixtures("thin_encoders")
+
+TIMINGS = {"seconds", "utterances_per_second", "wait_fraction"}
+INTERRUPTED_SCRIPT = """
+import importlib.util, sys, time
+from pathlib import Path
+conftest, marker, *arguments = sys.argv[1:]
+spec = importlib.util.spec_from_file_location("shared", conftest)
+shared = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(shared)
+from adml.cli import main
+from adml.training.step import TrainingStep
+step, steps = TrainingStep.__call__, []
+
+def slow_step(self, *given):
+    values = step(self, *given)
+    steps.append(1)
+    if len(steps) == 3:
+        Path(marker).write_text("in the third step")
+        while Path(marker).exists():
+            time.sleep(0.02)
+    return values
+
+TrainingStep.__call__ = slow_step
+with shared.thin():
+    sys.exit(main(arguments))
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tiny_overrides):
+    return load_config(None, tiny_overrides)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    """metrics.csv without the columns that measure time."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            {name: text for name, text in row.items() if name not in TIMINGS}
+            for row in csv.DictReader(file)
+        ]
+
+
+def state(folder: Path, step: int) -> dict[str, np.ndarray]:
+    """Every number of a checkpoint: weights, averages, slots of the optimizers."""
+    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"step-{step:08d}" / "state"))
+    names = [n for n in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_run_leaves_what_is_needed_to_repeat_it(tiny_run, config):
+    assert load_config(tiny_run / "config.yaml") == config
+    metrics = read_metrics(tiny_run / "metrics.csv")
+    assert metrics["step"] == [2, 4, 5]
+    assert np.isfinite([values for values in metrics.values()]).all()
+    data = json.loads((tiny_run / "data.json").read_text())
+    texts = (tiny_run / "training_texts.txt").read_text().splitlines()
+    assert data["keywords"] == len(texts) and data["classes"] == 6 and len(data["data_hash"]) == 64
+    assert json.loads((tiny_run / "environment.json").read_text())
+    cost = json.loads((tiny_run / "cost.json").read_text())
+    assert (cost["steps"], cost["utterances"]) == (5, 40)
+    steps = sorted(path.name for path in (tiny_run / "checkpoints").iterdir())
+    assert steps == ["step-00000004", "step-00000005"]
+    assert not list(tiny_run.rglob("*.part"))
+
+
+def test_terminated_and_resumed_equals_uninterrupted(
+    tiny_run, tiny_overrides, config, tmp_path, speech_cache
+):
+    """A real SIGTERM in the third step of five; another process goes on."""
+    folder, marker = tmp_path / "run", tmp_path / "marker"
+    sets = [part for item in tiny_overrides for part in ("--set", item)]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", INTERRUPTED_SCRIPT),
+            *(str(Path(__file__).with_name("conftest.py")), str(marker)),
+            *("train", "--out", str(folder), "--cache", str(speech_cache), *sets),
+        ],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    try:
+        limit = time.monotonic() + 500
+        while not marker.exists() and process.poll() is None and time.monotonic() < limit:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGTERM)
+        marker.unlink(missing_ok=True)
+        output, said = process.communicate(timeout=100)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1].startswith("adml: Stopped after step 3 of 5")
+    assert output == ""
+    assert rows(folder) == rows(tiny_run)[:1]
+    train(config, folder, resume=True, cache=speech_cache)
+    assert rows(folder) == rows(tiny_run)
+    ours, theirs = state(folder, 5), state(tiny_run, 5)
+    assert set(ours) == set(theirs) and len(ours) > 100
+    different = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+    assert not different
+    assert json.loads((folder / "cost.json").read_text())["steps"] == 5
+
+
+def test_an_existing_folder_is_left_alone(tiny_run, config, speech_cache):
+    before = contents(tiny_run)
+    with pytest.raises(UsageError, match="exists.*--resume"):
+        train(config, tiny_run, cache=speech_cache)
+    with pytest.raises(UsageError, match="another configuration"):
+        other = load_config(None, ["seed=5"])
+        train(other, tiny_run, cache=speech_cache, resume=True)
+    assert contents(tiny_run) == before
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, config):
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(UsageError, match="file"):
+            open_run(config, folder, resume=False)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_data_that_cannot_be_used_leave_a_folder_that_can(tmp_path, tiny_overrides, speech_cache):
+    folder = tmp_path / "run"
+    long = load_config(None, [*tiny_overrides, "data.min_seconds=30", "data.max_seconds=40"])
+    with pytest.raises(DataError, match="No segments are left"):
+        train(long, folder, cache=speech_cache)
+    assert not list(folder.iterdir())
+    with pytest.raises(ConfigError, match="--speech"):
+        train(load_config(), folder, cache=speech_cache)
+    assert open_run(load_config(), folder, resume=False) == folder
+
+
+def test_load_run_restores_or_keeps_the_initial_weights(tiny_run):
+    trained, untrained = load_run(tiny_run), load_run(tiny_run, untrained=True)
+    assert (trained.step, untrained.step) == (5, 0)
+    weights = [run.model.acoustic.stem.convolution.kernel.numpy() for run in (trained, untrained)]
+    assert 1e-5 < np.abs(weights[0] - weights[1]).max() < 0.1
+
+
+def test_load_run_names_what_is_missing(tmp_path, tiny_run):
+    with pytest.raises(UsageError, match="no run folder.*adml train"):
+        load_run(tmp_path)
+    (tmp_path / "config.yaml").write_bytes((tiny_run / "config.yaml").read_bytes())
+    with pytest.raises(DataError, match="no checkpoint.*--resume"):
+        load_run(tmp_path)
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ADML_CACHE", raising=False)
+    assert default_cache() == tmp_path / "adml"
+    monkeypatch.setenv("ADML_CACHE", str(tmp_path / "own"))
+    assert default_cache() == tmp_path / "own"

@@ -1,0 +1,178 @@
+"""The loop: what it feeds, writes and keeps; interrupted and resumed equals uninterrupted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adml.errors import NumericError
+from adml.training.checkpoint import Checkpoints
+from adml.training.log import MetricsLog, read_metrics
+from adml.training.loop import Interrupted, Plan, run_loop
+from adml.training.progress import Progress
+
+TIMINGS = {"seconds", "utterances_per_second", "wait_fraction"}
+
+
+class SumStep:
+    """Stands in for the training step: a variable that takes in every batch and margin."""
+
+    def __init__(self, *, at: int | None = None, event=None):
+        self.module = tf.Module()
+        self.module.value = tf.Variable(1.0)
+        self.fractions: list[float] = []
+        self.at, self.event = at, event
+
+    def __call__(self, batch, fraction: float) -> dict[str, float]:
+        self.fractions.append(fraction)
+        taken = float(np.abs(batch["waveform"]).mean()) * (1 + fraction) / 3
+        self.module.value.assign(self.module.value * 0.9 + taken)
+        total = float(self.module.value)
+        if len(self.fractions) == self.at:
+            total = self.event() or total
+        return {"phoneme": taken, "total": total}
+
+
+def run(folder, step: SumStep, source, *, resume: bool = False, total_steps: int = 9, **plan):
+    """One stretch of training in a folder, as an experiment does it."""
+    checkpoints = Checkpoints(folder / "checkpoints", keep=2, model=step.module)
+    start = checkpoints.restore_latest() if resume else 0
+    log = MetricsLog(folder, start_step=start)
+    progress = Progress(checkpoints.restored)
+    plan = {"log_every_steps": 4, "checkpoint_every_steps": 100, **plan}
+    try:
+        run_loop(
+            step,
+            source,
+            checkpoints,
+            log,
+            Plan(total_steps=total_steps, **plan),
+            start_step=start,
+            progress=progress,
+        )
+    finally:
+        log.close()
+    return checkpoints, progress
+
+
+def rows(folder) -> list[dict[str, str]]:
+    """metrics.csv without the columns that measure time."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [
+            {name: text for name, text in row.items() if name not in TIMINGS}
+            for row in csv.DictReader(file)
+        ]
+
+
+@pytest.fixture
+def whole(tmp_path, source):
+    """A run of nine steps that nothing disturbed."""
+    folder, step = tmp_path / "whole", SumStep()
+    folder.mkdir()
+    checkpoints, progress = run(folder, step, source)
+    return folder, step, checkpoints, progress
+
+
+def test_rows_hold_means_and_the_end(whole, source):
+    folder, step, checkpoints, _ = whole
+    metrics = read_metrics(folder / "metrics.csv")
+    assert metrics["step"] == [4, 8, 9]
+    assert metrics["epoch"] == [1, 2, 2.25]
+    assert metrics["margin_fraction"] == [1, 1, 1]
+    assert metrics["total"][-1] == pytest.approx(float(step.module.value), rel=1e-6)
+    taken = [np.abs(source.batch(0, place)["waveform"]).mean() * 2 / 3 for place in range(4)]
+    assert metrics["phoneme"][0] == pytest.approx(np.mean(taken), rel=1e-6)
+    assert checkpoints.steps() == [9]
+
+
+def test_same_seed_same_curve(whole, tmp_path, source):
+    other = tmp_path / "other"
+    other.mkdir()
+    run(other, SumStep(), source)
+    assert rows(other) == rows(whole[0])
+
+
+@pytest.mark.parametrize("stop_step", [1, 4, 6])
+def test_stopped_and_resumed_equals_uninterrupted(whole, tmp_path, source, stop_step):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    checkpoints, _ = run(folder, SumStep(), source, stop_step=stop_step)
+    assert checkpoints.steps() == [stop_step]
+    step = SumStep()
+    run(folder, step, source, resume=True)
+    assert step.module.value.numpy() == whole[1].module.value.numpy()
+    assert rows(folder) == rows(whole[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_step_finish(whole, tmp_path, source, number):
+    folder = tmp_path / "signalled"
+    folder.mkdir()
+    before = signal.getsignal(number)
+    step = SumStep(at=6, event=lambda: os.kill(os.getpid(), number))
+    with pytest.raises(Interrupted, match="after step 6 of 9") as error:
+        run(folder, step, source)
+    assert error.value.exit_code == 130
+    assert signal.getsignal(number) is before
+    step = SumStep()
+    run(folder, step, source, resume=True)
+    assert step.module.value.numpy() == whole[1].module.value.numpy()
+    assert rows(folder) == rows(whole[0])
+
+
+def test_a_hard_stop_costs_the_steps_since_the_last_checkpoint_only(whole, tmp_path, source):
+    def power_cut():
+        raise RuntimeError("power cut")
+
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(folder, SumStep(at=8, event=power_cut), source, checkpoint_every_steps=3)
+    checkpoints, progress = run(folder, SumStep(), source, resume=True)
+    assert rows(folder) == rows(whole[0])
+    assert progress.cost().steps == 9
+
+
+def test_a_loss_that_is_not_finite_stops_and_the_checkpoint_is_the_one_before(tmp_path, source):
+    step = SumStep(at=6, event=lambda: math.nan)
+    with pytest.raises(NumericError, match="step 5: total.*Expected: finite") as error:
+        run(tmp_path, step, source, checkpoint_every_steps=5)
+    assert error.value.exit_code == 4
+    kept = SumStep()
+    checkpoints = Checkpoints(tmp_path / "checkpoints", model=kept.module)
+    assert checkpoints.restore_latest() == 5
+    assert math.isfinite(kept.module.value.numpy())
+    assert read_metrics(tmp_path / "metrics.csv")["step"] == [4]
+
+
+def test_the_margin_follows_the_epoch(tmp_path, source):
+    step = SumStep()
+    run(tmp_path, step, source, margin=lambda epoch: epoch / 2, learning_rate=lambda step: step)
+    assert step.fractions == [place / 8 for place in range(9)]
+    metrics = read_metrics(tmp_path / "metrics.csv")
+    assert metrics["margin_fraction"] == [3 / 8, 7 / 8, 1]
+    assert metrics["learning_rate"] == [3, 7, 8]
+
+
+def test_cost_counts_all_stretches(tmp_path, source):
+    _, first = run(tmp_path, SumStep(), source, stop_step=5)
+    _, both = run(tmp_path, SumStep(), source, resume=True)
+    rows_of_a_batch = len(source.batch(0, 0)["waveform"])
+    assert first.cost().steps == 5 and both.cost().steps == 9
+    assert both.cost().utterances == 9 * rows_of_a_batch
+    saved = json.loads((tmp_path / "checkpoints/step-00000005/manifest.json").read_text())
+    assert both.cost().seconds > saved["values"]["cost"]["seconds"] > 0
+    assert 0 <= both.cost().wait_fraction <= 1
+    assert both.cost().peak_memory_mb > 10
+
+
+def test_progress_is_shown_on_stderr_alone(tmp_path, source, capfd):
+    run(tmp_path, SumStep(), source)
+    assert capfd.readouterr().out == ""

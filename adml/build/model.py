@@ -31,11 +31,11 @@ def build_strategy(replicas: int) -> tf.distribute.Strategy:
             f"Expected: at most {len(devices)}. Received: {wanted}."
         )
     names = [device.name for device in devices[:wanted]]
-    return (
-        tf.distribute.OneDeviceStrategy(names[0])
-        if wanted == 1
-        else tf.distribute.MirroredStrategy(names)
-    )
+    if wanted == 1:
+        return tf.distribute.OneDeviceStrategy(names[0])
+    # Logical CPU devices: the default collectives can wait for each other for ever.
+    operations = None if gpus else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=operations)
 
 
 def build_log_mel(config: Config) -> LogMel:
@@ -60,7 +60,7 @@ def build_model(config: Config) -> ADML:
         phoneme_branch=phoneme_branch,
         adversary_phoneme=losses.adversarial.phoneme,
         adversary_utterance=losses.adversarial.utterance,
-        ctc_classes=NUM_PHONES + 1 if losses.ctc_weight > 0 else 0,
+        ctc_classes=NUM_PHONES if losses.ctc_weight > 0 else 0,
         reversal_strength=losses.adversarial.strength,
         projections=config.model.attention_projections,
         text_units=config.model.text_units,

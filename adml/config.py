@@ -1,7 +1,4 @@
-"""Every choice of an experiment as frozen dataclasses; the default values are the paper's.
-
-A value that the paper does not state says "chosen" in its help text.
-"""
+"""Every choice of an experiment; a default is the paper's, or its help text says "chosen"."""
 
 from __future__ import annotations
 
@@ -247,6 +244,9 @@ class TrialsConfig:
     vocabulary: str = option("", text="of keyword lists: set whose words are negatives")
     negatives: int = option(50, low=1, text="negatives per positive")
     positives: int = option(3000, low=1, text="of phrase lists")
+    pool: str = option(
+        "all", choices=("all", "drawn"), text="of phrase lists: whose texts are negatives"
+    )
     seed: int = option(0)
 
 

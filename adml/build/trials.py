@@ -39,6 +39,7 @@ def build_trials(
             num_positives=trials.positives,
             negatives_per_positive=trials.negatives,
             seed=trials.seed,
+            pool=trials.pool,
             g2p=g2p,
             root=root,
             name=trials.name,

@@ -25,10 +25,6 @@ from adml.data.trial_list import Clip, TrialList
 from adml.data.words import WordTable
 from adml.errors import DataError, UsageError
 
-__all__ = [
-    "Clip", "TrialList", "classification", "clips_of", "phrase_trials", "wake_words", "wsj_style",
-]  # fmt: skip
-
 logger = logging.getLogger(__name__)
 
 
@@ -54,8 +50,7 @@ def clips_of(
         DataError: no clip is left.
         UsageError: `group` is neither.
     """
-    if group not in ("text", "speaker"):
-        raise UsageError(f"Unknown group. Expected: 'text' or 'speaker'. Received: {group!r}.")
+    _require_choice("group", group, ("text", "speaker"))
     clips = []
     for path, text, speaker, start, end in zip(
         words.path, words.word, words.speaker, words.start_s, words.end_s, strict=True
@@ -127,6 +122,7 @@ def phrase_trials(
     num_positives: int = 3000,
     negatives_per_positive: int = 3,
     seed: int = 0,
+    pool: str = "all",
     g2p: Pronounce | None = None,
     root: str | Path | None = None,
     name: str | None = None,
@@ -134,17 +130,18 @@ def phrase_trials(
 ) -> TrialList:
     """Phrases, an equal share of each number of words, against other texts of the same speech.
 
-    "easy": random texts with as many words. "hard": the texts of the whole pool, of any number of
+    "easy": random texts with as many words. "hard": the texts of the pool, of any number of
     words, at the least phone distance above 0. Of texts that sound alike the pool holds one. The
-    same seed draws the same clips for both kinds. A number of words with too few segments leaves
-    its share to the others.
+    same seed draws the same clips. A number of words with too few segments leaves its share to
+    the others.
 
     Args:
         segments: the phrases to draw clips from; their texts are the pool.
         kind: "easy" or "hard".
-        num_positives: clips to draw (fewer where there are fewer segments).
+        num_positives: clips to draw, at most.
         negatives_per_positive: texts for each clip.
         seed: of the draw.
+        pool: negatives come from "all" texts, or from those of the "drawn" clips.
         g2p: text -> phonemes; `G2P()` where None.
         root: paths in the list are relative to this folder.
         name: of the list; "phrases-" + kind where None.
@@ -154,28 +151,29 @@ def phrase_trials(
         The list; its bootstrap groups are the clips' texts.
 
     Raises:
-        UsageError: another kind, or a count below 1.
+        UsageError: another kind or pool, or a count below 1.
         DataError: no segments, or no other text to be a negative.
     """
-    if kind not in ("easy", "hard"):
-        raise UsageError(f"Unknown kind. Expected: 'easy' or 'hard'. Received: {kind!r}.")
+    _require_choice("kind", kind, ("easy", "hard"))
+    _require_choice("pool", pool, ("all", "drawn"))
     _require_counts(negatives_per_positive=negatives_per_positive, num_positives=num_positives)
-    name = name or f"phrases-{kind}"
-    rng = np.random.default_rng(seed)
+    name, rng = name or f"phrases-{kind}", np.random.default_rng(seed)
     sounds = pronunciations(segments.texts, g2p, name)
     usable = np.flatnonzero(np.isin(segments.texts, list(sounds))[segments.text])
-    rows = usable[equal_shares(rng, segments.num_words[usable], num_positives)]
-    clips = [_segment_clip(segments, row, root) for row in rows]
-    pool = sorted({sounds[text]: text for text in sorted(sounds, reverse=True)}.values())
-    require_pool(name, clips, pool)
-    if kind == "easy":
-        others = random_texts(rng, clips, pool, sounds, negatives_per_positive)
-    else:
-        others = near_texts(clips, pool, sounds, negatives_per_positive, workers)
+    rows = equal_shares(rng, segments.num_words[usable], num_positives)
+    clips = [_segment_clip(segments, row, root) for row in usable[rows]]
+    among = {clip.text for clip in clips} if pool == "drawn" else set(sounds)
+    pool_texts = sorted({sounds[text]: text for text in sorted(among, reverse=True)}.values())
+    require_pool(name, clips, pool_texts)
+    count = negatives_per_positive
+    others = (
+        random_texts(rng, clips, pool_texts, sounds, count) if kind == "easy"
+        else near_texts(clips, pool_texts, sounds, count, workers)
+    )  # fmt: skip
     texts = sorted({clip.text for clip in clips}.union(*others))
     code = {text: index for index, text in enumerate(texts)}
     settings = {
-        "kind": kind, "num_positives": num_positives, "seed": seed, "pool": len(pool),
+        "kind": kind, "num_positives": num_positives, "seed": seed, "pool": len(pool_texts),
         "negatives_per_positive": negatives_per_positive, "data": segments.data_hash,
     }  # fmt: skip
     negatives = [np.array([code[text] for text in row], int) for row in others]
@@ -245,6 +243,12 @@ def wake_words(
         negatives.append(np.concatenate([np.flatnonzero((sound != own) & spoken), random]))
     settings = {"num_random": num_random, "seed": seed}
     return _assemble(name, "wake-words", clips, texts, negatives, settings)
+
+
+def _require_choice(name: str, value: str, choices: tuple[str, str]) -> None:
+    if value not in choices:
+        expected = " or ".join(map(repr, choices))
+        raise UsageError(f"Unknown {name}. Expected: {expected}. Received: {value!r}.")
 
 
 def _require_counts(**counts: int) -> None:

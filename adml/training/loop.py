@@ -85,15 +85,13 @@ def run_loop(
             before = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter() - before
-            epoch = step / source.batches_per_epoch
-            fraction = plan.margin(epoch)
+            fraction = plan.margin(step / source.batches_per_epoch)
             terms = training_step(batch, fraction)
             _check_finite(terms, step)
             progress.add(terms, waited, time.perf_counter() - before, len(batch["waveform"]))
             done = step + 1
-            bar.set_postfix(
-                loss=f"{terms['total']:.3f}", utt_s=f"{progress.window.rate():.0f}", refresh=False
-            )
+            rate = progress.window.rate()
+            bar.set_postfix(loss=f"{terms['total']:.3f}", utt_s=f"{rate:.0f}", refresh=False)
             bar.update()
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
                 row = {

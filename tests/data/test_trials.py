@@ -323,3 +323,14 @@ def test_lists_of_real_speech(speech_root):
                             num_positives=40, root=root, g2p=spell)  # fmt: skip
     assert phrases.num_trials == 160
     assert sorted({len(c.text.split()) for c in phrases.clips}) == [1, 2, 3, 4]
+
+
+def test_hard_negatives_from_the_drawn_clips_alone():
+    table_ = segments(TestPhrases.TEXTS)
+    drawn = phrase_trials(table_, "hard", num_positives=8, seed=1, g2p=spell, pool="drawn")
+    assert set(drawn.texts) == {clip.text for clip in drawn.clips}
+    every = phrase_trials(table_, "hard", num_positives=8, seed=1, g2p=spell, pool="all")
+    assert every.clips == drawn.clips
+    assert every.settings["pool"] > drawn.settings["pool"]
+    with pytest.raises(UsageError, match="'all' or 'drawn'.*'some'"):
+        phrase_trials(table_, "hard", g2p=spell, pool="some")

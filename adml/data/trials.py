@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -165,11 +166,8 @@ def phrase_trials(
     among = {clip.text for clip in clips} if pool == "drawn" else set(sounds)
     pool_texts = sorted({sounds[text]: text for text in sorted(among, reverse=True)}.values())
     require_pool(name, clips, pool_texts)
-    count = negatives_per_positive
-    others = (
-        random_texts(rng, clips, pool_texts, sounds, count) if kind == "easy"
-        else near_texts(clips, pool_texts, sounds, count, workers)
-    )  # fmt: skip
+    search = partial(near_texts, workers=workers) if kind == "hard" else partial(random_texts, rng)
+    others = search(clips, pool_texts, sounds, negatives_per_positive)
     texts = sorted({clip.text for clip in clips}.union(*others))
     code = {text: index for index, text in enumerate(texts)}
     settings = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,6 +107,24 @@ def thin() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def run_eagerly() -> Iterator[None]:
+    """Functions run as plain Python: a few steps are done before their graph would be traced."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions")
+        tf.config.run_functions_eagerly(True)
+        try:
+            yield
+        finally:
+            tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def eagerly() -> Callable:
+    """The context in which functions run as plain Python."""
+    return run_eagerly
+
+
 @pytest.fixture(scope="module")
 def thin_encoders() -> Iterator[None]:
     """The tests of a module see thin encoders."""
@@ -148,5 +167,5 @@ def tiny_run(tmp_path_factory, tiny_overrides, speech_cache) -> Path:
     from adml.experiment import train
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    with thin():
+    with thin(), run_eagerly():
         return train(load_config(None, tiny_overrides), folder, cache=speech_cache)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -96,16 +94,6 @@ def mirrored(two_devices):
     )
 
 
-@contextmanager
-def eagerly():
-    """Steps run as plain Python: one is done before its graph would be traced."""
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
-
-
 def trained_on(step: TrainingStep, batch) -> tuple[dict, dict, dict]:
     """Terms of one step, values before it, values after it."""
     before = values_of(step)
@@ -118,7 +106,7 @@ def single_step(one_device):
 
 
 @pytest.fixture(scope="module")
-def one(single_step, batch):
+def one(single_step, batch, eagerly):
     with eagerly():
         return trained_on(single_step, batch)
 
@@ -211,7 +199,7 @@ def test_two_replicas_normalise_as_one(one, two):
         np.testing.assert_allclose(theirs, ours, rtol=1e-5, atol=1e-6)
 
 
-def test_the_scope_of_a_replica_sees_other_pairs(mirrored, batch, one):
+def test_the_scope_of_a_replica_sees_other_pairs(mirrored, batch, one, eagerly):
     with eagerly():
         terms = make_step(mirrored, loss_scope="replica")(batch)
     assert set(terms) == set(one[0])

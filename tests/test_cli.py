@@ -1,0 +1,224 @@
+"""The command line: data on stdout, one clear message on stderr, the right exit code."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from adml.cli import main
+
+pytestmark = pytest.mark.usefixtures("thin_encoders")
+
+VERBS = ("quickstart", "train", "evaluate", "export", "score", "g2p", "results", "benchmark")
+
+
+@pytest.fixture(autouse=True)
+def keep_logging():
+    """The command line sets the root logger up; put it back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in ("tensorflow", "absl", "matplotlib")}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, value in levels.items():
+        logging.getLogger(name).setLevel(value)
+
+
+@pytest.fixture
+def run_cli(capsys):
+    """Runs a command; gives its exit code, stdout and stderr."""
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def settings(overrides: list[str]) -> list[str]:
+    return [part for item in overrides for part in ("--set", item)]
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run, tmp_path_factory) -> Path:
+    """The export of the tiny run, made by the command."""
+    folder = tmp_path_factory.mktemp("export") / "model"
+    assert main(["export", str(tiny_run), "--out", str(folder), "--json"]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: adml {verb}") and "exit codes: 0 ok" in said
+
+
+def test_help_names_all_verbs_and_version_is_told(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert all(verb in said for verb in VERBS)
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0 and capsys.readouterr().out.startswith("adml 0.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["train"], ["score", "run"], ["g2p"]])
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert end.value.code == 2 and "usage: adml" in captured.err and not captured.out
+
+
+def test_g2p_prints_phonemes(run_cli):
+    code, out, _ = run_cli("g2p", "hey bixby", "stop 2")
+    assert code == 0
+    for word in ("hey", "bixby", "stop", "HH EY1", "S T AA1 P", "T UW1"):
+        assert word in out
+
+
+def test_g2p_prints_json_and_takes_pronunciations(run_cli, tmp_path):
+    (tmp_path / "own.txt").write_text("bixby B IH1 K S B IY0\n")
+    code, out, _ = run_cli("g2p", "hey bixby", "--json", "--pronunciations", tmp_path / "own.txt")
+    (entry,) = json.loads(out)
+    assert code == 0 and entry["text"] == "hey bixby"
+    assert [w["source"] for w in entry["words"]] == ["dictionary", "user"]
+    assert entry["words"][1]["phonemes"] == ["B", "IH1", "K", "S", "B", "IY0"]
+
+
+@pytest.mark.parametrize("text", ["", "!?", "привет", "word " * 500])
+def test_g2p_of_bad_text_is_a_data_problem(run_cli, text):
+    code, out, err = run_cli("g2p", text)
+    assert (code, out) == (3, "")
+    assert err.startswith("adml: ") and "Traceback" not in err
+
+
+def test_evaluate_prints_the_record(run_cli, tiny_run, tmp_path, speech_cache):
+    code, out, _ = run_cli(
+        "evaluate", tiny_run, "--json", "--trials", "words", "--cache", speech_cache,
+        "--record", tmp_path / "record.json",
+    )  # fmt: skip
+    record = json.loads(out)
+    assert code == 0 and set(record["metrics"]) == {"words"}
+    assert json.loads((tmp_path / "record.json").read_text()) == record
+    code, out, _ = run_cli("results", "--records", tmp_path, "--analysis", tmp_path / "absent")
+    assert code == 0 and out.startswith("# Results") and "words" in out
+    figure = 100 * record["metrics"]["words"]["all"]["average_precision"]["value"]
+    assert f"{figure:.2f}" in out
+    code, out, _ = run_cli("results", "--records", tmp_path, "--out", tmp_path / "RESULTS.md")
+    assert (code, out) == (0, "") and "words" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_export_and_score(run_cli, exported, speech_folder, tmp_path):
+    clip, broken = speech_folder / "test" / "audio" / "train" / "0.wav", tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    code, out, _ = run_cli("score", exported, clip, "-k", "yes", "-k", "hey bixby", "--json")
+    rows = json.loads(out)
+    assert code == 0 and [row["keyword"] for row in rows] == ["yes", "hey bixby"]
+    assert all(-1.001 <= row["score"] <= 1.001 for row in rows)
+    code, out, err = run_cli("score", exported, broken, clip, "-k", "yes")
+    assert code == 3 and "broken.wav" in err
+    assert out == f"{rows[0]['score']:7.4f}  yes  {clip}\n"
+    code, out, err = run_cli("score", exported, clip, "-k", "привет")
+    assert (code, out) == (3, "") and err.startswith("adml: ")
+
+
+def test_export_overwrites_nothing(run_cli, exported, tiny_run):
+    before = {path: path.stat().st_mtime_ns for path in exported.rglob("*")}
+    code, out, err = run_cli("export", tiny_run, "--out", exported)
+    assert (code, out) == (2, "") and str(exported) in err
+    assert {path: path.stat().st_mtime_ns for path in exported.rglob("*")} == before
+
+
+def test_a_whole_run_is_resumed_without_work(run_cli, tiny_run, speech_cache):
+    before = (tiny_run / "metrics.csv").read_bytes()
+    code, out, _ = run_cli("train", "--out", tiny_run, "--resume", "--cache", speech_cache)
+    assert (code, out) == (0, f"{tiny_run}\n")
+    assert (tiny_run / "metrics.csv").read_bytes() == before
+    assert json.loads((tiny_run / "cost.json").read_text())["steps"] == 5
+
+
+@pytest.mark.parametrize(
+    "more, code, words",
+    [
+        (["--set", "losses.phonem.kind=asyp"], 2, ["losses.phonem", "'phoneme'"]),
+        (["--set", "training.step=3"], 2, ["training.step", "'steps'"]),
+        (["--set", "batches.keyword_classes=1"], 2, ["batches.keyword_classes", "1"]),
+        (["--set", "seed"], 2, ["seed", "dotted.key=value"]),
+        (["--config", "absent.yaml"], 2, ["absent.yaml"]),
+        (["--set", "data.root=''"], 2, ["--speech"]),
+        (["--speech", "absent"], 3, ["absent"]),
+        (["--set", "data.train=[absent]"], 3, ["absent"]),
+        (["--set", "data.min_words=9", "--set", "data.max_words=9"], 3, ["No segments are left"]),
+        (["--set", "batches.keywords=500"], 3, ["too few keywords", "500"]),
+        (["--set", "training.replicas=64"], 2, ["training.replicas", "64"]),
+    ],
+    ids=lambda value: "" if isinstance(value, int) else str(value[-1])[:24],
+)
+def test_a_start_that_cannot_be(run_cli, tiny_overrides, speech_cache, tmp_path, more, code, words):
+    out = tmp_path / "run"
+    given = ["train", "--out", out, "--cache", speech_cache, *settings(tiny_overrides), *more]
+    received, said, err = run_cli(*given)
+    message = err.splitlines()[-1]
+    assert (received, said) == (code, "")
+    assert message.startswith("adml: ") and "Traceback" not in err
+    assert all(word in message for word in words)
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_run_folders_that_exist_or_cannot_be_made(run_cli, tiny_run, tiny_overrides, tmp_path):
+    kept = (tiny_run / "config.yaml").read_bytes()
+    code, _, err = run_cli("train", "--out", tiny_run, *settings(tiny_overrides))
+    assert code == 2 and str(tiny_run) in err and "--resume" in err
+    assert (tiny_run / "config.yaml").read_bytes() == kept
+    code, _, err = run_cli("train", "--out", tiny_run, "--resume", "--set", "seed=4")
+    assert code == 2 and "another configuration" in err
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        code, _, err = run_cli("train", "--out", folder, *settings(tiny_overrides))
+        assert code == 2 and str(folder) in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_loss_that_is_not_finite_is_exit_code_4(
+    run_cli, tiny_run, tmp_path, speech_cache, monkeypatch
+):
+    """The last whole checkpoint of an earlier stretch stays."""
+    import shutil
+
+    from adml.training.step import TrainingStep
+
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    shutil.rmtree(folder / "checkpoints" / "step-00000005")
+    monkeypatch.setattr(TrainingStep, "__call__", lambda *_: {"total": float("nan")})
+    code, out, err = run_cli("train", "--out", folder, "--resume", "--cache", speech_cache)
+    assert (code, out) == (4, "")
+    assert "Not finite at step 4: total" in err.splitlines()[-1]
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-00000004"]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "export", "score"])
+def test_a_folder_that_is_no_run(run_cli, tmp_path, verb):
+    more = ["clip.wav", "-k", "yes"] if verb == "score" else []
+    code, out, err = run_cli(verb, tmp_path, *more)
+    assert (code, out) == (2, "")
+    assert err.startswith("adml: ") and str(tmp_path) in err
+
+
+def test_quickstart_of_nothing(run_cli, tmp_path):
+    code, _, err = run_cli("quickstart", "--speech", tmp_path / "absent", "--out", tmp_path / "run")
+    assert code == 2 and "absent" in err
+    code, _, err = run_cli("quickstart", "--speech", tmp_path, "--out", tmp_path / "run")
+    assert code == 3 and "words.tsv" in err
+    assert not (tmp_path / "run").exists()

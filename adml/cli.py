@@ -96,6 +96,20 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, received {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 0 to 2**32 - 1, received {text!r}"
+        )
+    return int(text)
+
+
 def _add_quickstart(verbs) -> None:
     parser = _verb(
         verbs,
@@ -113,9 +127,9 @@ def _add_quickstart(verbs) -> None:
         "--out", type=Path, metavar="DIR", help="run folder (default: runs/quickstart, numbered)"
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help="training steps (default: what fits the time)"
+        "--steps", type=_positive, metavar="N", help="training steps (default: what fits the time)"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_seed, default=0)
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for decoded speech")
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
 
@@ -214,6 +228,6 @@ def _add_benchmark(verbs) -> None:
         "Measure utterances per CPU-second of the encoder and the training step.",
         commands.benchmark,
     )
-    parser.add_argument("--batch", type=int, default=64, metavar="B")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--batch", type=_positive, default=64, metavar="B")
+    parser.add_argument("--rounds", type=_positive, default=5, metavar="N")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 from adml.errors import AdmlError, UsageError
@@ -135,6 +133,7 @@ def g2p(arguments: argparse.Namespace) -> int:
 
 def results(arguments: argparse.Namespace) -> int:
     """Write the page of results from the records."""
+    from adml.evaluation.records import write_atomically
     from adml.evaluation.results import render_folder
 
     text = render_folder(arguments.records, analysis=arguments.analysis)
@@ -142,11 +141,7 @@ def results(arguments: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=arguments.out.resolve().parent, delete=False
-        ) as file:
-            file.write(text)
-        os.replace(file.name, arguments.out)
+        write_atomically(arguments.out, text.encode())
     except OSError as error:
         raise UsageError(f"Cannot write {arguments.out}: {error.strerror}.") from None
     return 0
@@ -171,7 +166,9 @@ def _config(arguments, default: Path | None = None):
 
     overrides = list(arguments.overrides)
     if arguments.speech is not None:
-        overrides.append(f"data.root={json.dumps(str(arguments.speech.resolve()))}")
+        overrides.append(
+            f"data.root={json.dumps(str(arguments.speech.resolve()), ensure_ascii=False)}"
+        )
     return load_config(arguments.config or default, overrides)
 
 

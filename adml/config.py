@@ -218,7 +218,7 @@ class TrainingConfig:
     """Length, devices and records of a run."""
 
     epochs: float = option(100.0, low=0.0, text="one epoch is one pass over the keywords")
-    steps: int | None = option(None, low=1, text="overrides epochs")
+    steps: int | None = option(None, low=1, high=10**9, text="overrides epochs")
     replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
     loss_scope: str = option("global", choices=("global", "replica"), text="chosen")
     log_every_steps: int = option(10, low=1)
@@ -247,7 +247,7 @@ class TrialsConfig:
     pool: str = option(
         "all", choices=("all", "drawn"), text="of phrase lists: whose texts are negatives"
     )
-    seed: int = option(0)
+    seed: int = option(0, low=0, high=2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ class Config:
 
     name: str = option("adml_sf2")
     description: str = option("")
-    seed: int = option(0, low=0)
+    seed: int = option(0, low=0, high=2**32 - 1)
     features: FeaturesConfig = option(FeaturesConfig())
     data: DataConfig = option(DataConfig())
     batches: BatchConfig = option(BatchConfig())

@@ -28,8 +28,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                raise ConfigError(f"Key {key!r} in line {line} is no name. Expected: a word.")
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise ConfigError(f"Duplicate key {key!r} in line {line}. Expected: each key once.")
             seen.add(key)
         return super().construct_mapping(node, deep)

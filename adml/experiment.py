@@ -54,6 +54,11 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
                 "Resume without --config and --set, or choose another folder."
             )
         return folder
+    if resume and not folder.is_dir():
+        raise UsageError(
+            f"There is no run in {folder} to go on with. Expected: a folder made by `adml train`. "
+            "Start one without --resume."
+        )
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(
@@ -99,8 +104,8 @@ def train(
     training = build_training(config, cache or default_cache(), G2P())
     settings = config.training
     checkpoints = training.checkpoints(folder / "checkpoints", keep=settings.keep_checkpoints)
-    start = checkpoints.restore_latest() if resume else 0
     _describe(folder, config, training)
+    start = checkpoints.restore_latest() if resume else 0
     plan = Plan(
         total_steps=training.total_steps,
         stop_step=stop_step,
@@ -147,6 +152,12 @@ def _describe(folder: Path, config: Config, training: Training) -> None:
         "steps_per_epoch": source.batches_per_epoch,
         "total_steps": steps,
     }
+    before = folder / "data.json"
+    if before.is_file() and json.loads(before.read_text(encoding="utf-8")) != values:
+        raise DataError(
+            f"The data is not what the run in {folder} began with, so it cannot go on as if never "
+            f"interrupted. Expected: {before.read_text(encoding='utf-8')}. Received: {values}."
+        )
     _write_json(folder / "data.json", values)
     _write(folder / "training_texts.txt", "\n".join(source.keywords.texts) + "\n")
 

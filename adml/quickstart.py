@@ -77,7 +77,7 @@ def quickstart(
             settings = synthetic_settings()
         else:
             root, settings = real_settings(Path(speech))
-        config = quickstart_config(root, settings, steps or STEPS, seed)
+        config = quickstart_config(root, settings, STEPS if steps is None else steps, seed)
     with _stage("training", times):
         train(config, folder, cache=cache)
     with _stage("evaluation", times):

@@ -41,7 +41,7 @@ def speech_root() -> Path:
 
 SAMPLE_RATE_HZ = 16000
 SENTENCES = ("yes no left right green", "house music water river stone")
-FIRST_SECONDS, WORD_SECONDS = 0.2, 0.5
+FIRST_SECONDS, WORD_SECONDS, STEP_SECONDS = 0.2, 0.55, 0.6
 
 
 def make_speech_set(folder: Path, speakers: int = 4) -> Path:
@@ -58,15 +58,17 @@ def make_speech_set(folder: Path, speakers: int = 4) -> Path:
     for number in range(speakers * len(SENTENCES)):
         speaker, spoken = f"speaker{number // 2}", SENTENCES[number % 2].split()
         path = f"audio/{'train' if number < speakers else 'test'}/{number}.wav"
-        seconds = FIRST_SECONDS + WORD_SECONDS * len(spoken) + 0.2
+        seconds = FIRST_SECONDS + STEP_SECONDS * len(spoken) + 0.2
         samples = 1e-3 * rng.standard_normal(int(seconds * SAMPLE_RATE_HZ))
         for place, word in enumerate(spoken):
-            start = FIRST_SECONDS + place * WORD_SECONDS
-            span = slice(int(start * SAMPLE_RATE_HZ), int((start + 0.45) * SAMPLE_RATE_HZ))
+            start = FIRST_SECONDS + place * STEP_SECONDS
+            span = slice(int(start * SAMPLE_RATE_HZ), int((start + WORD_SECONDS) * SAMPLE_RATE_HZ))
             pitch_hz = 200 + 37 * (sum(map(ord, word)) % 60) + 5 * number
             time = np.arange(span.stop - span.start) / SAMPLE_RATE_HZ
             samples[span] += 0.3 * np.sin(2 * np.pi * pitch_hz * time)
-            words.append(f"{path}\t{word}\t{speaker}\t{start:.2f}\t{start + 0.45:.2f}\t{place}")
+            words.append(
+                f"{path}\t{word}\t{speaker}\t{start:.2f}\t{start + WORD_SECONDS:.2f}\t{place}"
+            )
         soundfile.write(folder / path, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
         manifest.append(f"{path}\t{' '.join(spoken)}\t{speaker}\t{seconds:.3f}")
     (folder / "manifest.tsv").write_text("\n".join(manifest) + "\n", encoding="utf-8")

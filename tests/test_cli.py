@@ -222,3 +222,21 @@ def test_quickstart_of_nothing(run_cli, tmp_path):
     code, _, err = run_cli("quickstart", "--speech", tmp_path, "--out", tmp_path / "run")
     assert code == 3 and "words.tsv" in err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["benchmark", "--batch", "0"], ["benchmark", "--rounds", "-1"], ["quickstart", "--steps", "0"],
+     ["quickstart", "--seed", "-1"]],
+)  # fmt: skip
+def test_counts_below_one_are_usage_errors(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert caught.value.code == 2
+    assert command[-1] in capsys.readouterr().err
+
+
+def test_resuming_where_no_run_is_starts_none(tmp_path, capsys):
+    assert main(["train", "--resume", "--out", str(tmp_path / "absent")]) == 2
+    assert "no run in" in capsys.readouterr().err
+    assert not (tmp_path / "absent").exists()

@@ -52,6 +52,7 @@ def test_every_numeric_field_has_a_default_in_its_own_range():
         ("losses.phoneme.kind=proxi_bd", ["losses.phoneme.kind", "'proxy_bd'"]),
         ("seed=no", ["seed", "int", "'no'"]),
         ("seed=-1", ["seed", "out of range", "-1"]),
+        ("seed=99999999999999999999", ["seed", "out of range"]),
         ("seed=true", ["seed", "int"]),
         ("optimizer.learning_rate=fast", ["optimizer.learning_rate", "float", "'fast'"]),
         ("optimizer.learning_rate=.nan", ["optimizer.learning_rate"]),
@@ -82,6 +83,7 @@ def test_exponents_without_a_point_are_numbers():
         ("seed: 1\nseed: 2\n", "Duplicate key 'seed' in line 2"),
         ("a: [", "not YAML"),
         ("- 1\n", "mapping"),
+        ("[1]: 2\n", "is no name"),
         ("name: !!python/object/apply:os.system ['true']\n", "not YAML"),
     ],
 )

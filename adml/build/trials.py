@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -110,7 +111,12 @@ def chosen_trials(config: Config, only: Sequence[str]) -> list[TrialsConfig]:
         raise ConfigError(
             "The configuration names no trials. Expected: a list in evaluation.trials."
         )
-    if len(set(names)) < len(names) or "" in names:
+    if odd := [name for name in names if not re.fullmatch(r"\w[\w.-]*", name)]:
+        raise ConfigError(
+            f"A name of evaluation.trials cannot name a file. Expected: letters, digits, dots and "
+            f"dashes. Received: {odd[0]!r}."
+        )
+    if len(set(names)) < len(names):
         raise ConfigError(f"Each of evaluation.trials needs a name of its own. Received: {names}.")
     unknown = sorted(set(only) - set(names))
     if unknown:

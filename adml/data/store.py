@@ -124,7 +124,7 @@ class PcmStore:
     ) -> PcmStore:
         """Decode every recording once and open the result; a second call only opens it.
 
-        The store lies in a folder below `folder` named after the list of paths and file sizes.
+        The store lies in a folder below `folder` named after the paths, sizes and times of change.
         An interrupted build goes on after the last whole shard. A recording that cannot be
         decoded is reported, kept in `failed`, and left out.
 
@@ -166,8 +166,9 @@ class PcmStore:
 def _key(paths: Sequence[str]) -> str:
     digest = hashlib.sha256(f"{_VERSION} {SAMPLE_RATE_HZ}".encode())
     for path in paths:
-        size = os.path.getsize(path) if os.path.exists(path) else -1
-        digest.update(f"\0{path}\0{size}".encode())
+        state = os.stat(path) if os.path.exists(path) else None
+        told = f"{state.st_size} {state.st_mtime_ns}" if state else "-1"
+        digest.update(f"\0{path}\0{told}".encode())
     return digest.hexdigest()
 
 

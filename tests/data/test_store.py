@@ -153,3 +153,12 @@ def test_the_quietest_stretch(tmp_path):
     quiet = PcmStore.build([str(tmp_path / "a.wav")], tmp_path / "cache").quiet(0)
     assert len(quiet) == 8000
     assert np.abs(quiet).max() < 0.002
+
+
+def test_a_recording_changed_at_the_same_length_is_decoded_anew(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(4000, 0.5), 16000)
+    assert PcmStore.build([str(path)], tmp_path / "cache").read(str(path))[0] > 0
+    soundfile.write(path, np.full(4000, -0.25), 16000)
+    os.utime(path, ns=(1, 1))
+    assert PcmStore.build([str(path)], tmp_path / "cache").read(str(path))[0] < 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adml import __version__, commands
-from adml.errors import AdmlError
+from adml.errors import AdmlError, DataError
+from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
 
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _native_log_level(arguments.verbose))
     logging.basicConfig(
         level=logging.DEBUG if arguments.verbose else logging.INFO,
         stream=sys.stderr,
@@ -35,16 +37,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("matplotlib", "absl", "tensorflow", "h5py", "PIL"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        return arguments.command(arguments) or 0
+        with second_interrupt_ends() if argv is None else contextlib.nullcontext():
+            code = arguments.command(arguments) or 0
+            sys.stdout.flush()
+            return code
     except AdmlError as error:
         sys.stderr.write(f"adml: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("adml: interrupted\n")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_stdout()
         return 0
+    except OSError as error:
+        return _failed(error)
+
+
+def _failed(error: OSError) -> int:
+    """Say in one line that the system refused something; --verbose shows where."""
+    logging.getLogger(__name__).debug("", exc_info=True)
+    where = f"{error.filename}: " if error.filename else ""
+    sys.stderr.write(
+        f"adml: {where}{error.strerror or error}. Expected: files that can be read and written. "
+        "Make room, or choose another place.\n"
+    )
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_stdout()
+    return DataError.exit_code
+
+
+def _drop_stdout() -> None:
+    """What stdout did not take is not tried again at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _native_log_level(verbose: bool) -> str:
+    """What TensorFlow's native code may write: without a GPU not even that there is none."""
+    if verbose:
+        return "0"
+    return "2" if Path("/proc/driver/nvidia").exists() else "3"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tqdm import tqdm
 
 from adml.errors import AdmlError, NumericError
 from adml.training.checkpoint import Checkpoints
+from adml.training.interrupts import INTERRUPTED, stop_requests
 from adml.training.log import MetricsLog
 from adml.training.progress import Progress
 
@@ -25,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Interrupted(AdmlError):
     """The run was asked to stop; its state is saved and it can be resumed."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,7 @@ def run_loop(
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and the state saved.
+        KeyboardInterrupt: another SIGINT came before that; the last checkpoint is whole.
         NumericError: a loss is not finite; the last checkpoint is the state before.
     """
     progress = progress or Progress()
@@ -80,7 +79,7 @@ def run_loop(
         return
     batches = iter(source.dataset(start_step, last))
     bar = _bar(start_step, last)
-    with _stop_requests() as stop, bar:
+    with stop_requests() as stop, bar:
         for step in range(start_step, last):
             before = time.perf_counter()
             batch = next(batches)
@@ -141,21 +140,3 @@ def _check_finite(terms, step: int) -> None:
             f"Not finite at step {step}: {', '.join(bad)}. Expected: finite losses. The last "
             "checkpoint is whole. Train in another folder with a smaller optimizer.learning_rate."
         )
-
-
-@contextmanager
-def _stop_requests():
-    """An event that SIGINT or SIGTERM sets, so that the step in progress is finished first."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    previous = {
-        number: signal.signal(number, lambda *_: event.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

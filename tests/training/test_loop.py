@@ -127,6 +127,21 @@ def test_a_signal_lets_the_step_finish(whole, tmp_path, source, number):
     assert rows(folder) == rows(whole[0])
 
 
+def test_a_second_interrupt_does_not_let_it_finish(whole, tmp_path, source):
+    folder = tmp_path / "interrupted"
+    folder.mkdir()
+
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, SumStep(at=6, event=twice), source, checkpoint_every_steps=3)
+    checkpoints, _ = run(folder, SumStep(), source, resume=True)
+    assert rows(folder) == rows(whole[0])
+    assert checkpoints.steps() == [3, 9]
+
+
 def test_a_hard_stop_costs_the_steps_since_the_last_checkpoint_only(whole, tmp_path, source):
     def power_cut():
         raise RuntimeError("power cut")

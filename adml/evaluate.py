@@ -20,8 +20,8 @@ from adml.errors import UsageError
 from adml.evaluation.embedding import Embedder
 from adml.evaluation.records import Cost, Record, git_state, now, package_versions, write_record
 from adml.evaluation.results import format_figure, markdown_table, metric_title
-from adml.evaluation.suites import SuiteResult, evaluate_classification, evaluate_trials
-from adml.experiment import Trained, default_cache, load_run
+from adml.evaluation.suites import SuiteResult, evaluate_trials
+from adml.experiment import Trained, default_cache, load_run, read_values
 from adml.text.g2p import G2P
 
 logger = logging.getLogger(__name__)
@@ -76,13 +76,9 @@ def evaluate(
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
         read = _clip_reader(trials, Path(root), cache or default_cache())
-        if trials.protocol == "classification":
-            result = evaluate_classification(embedder, trials, read, g2p, resamples=resamples)
-        else:
-            result = evaluate_trials(
-                embedder, trials, read, g2p, training_texts=texts, resamples=resamples
-            )
-        results[trials.name] = result
+        results[trials.name] = evaluate_trials(
+            embedder, trials, read, g2p, training_texts=texts, resamples=resamples
+        )
     commit, dirty = git_state(Path(__file__).parent)
     record = Record(
         name=name or trained.config.name,

@@ -70,77 +70,47 @@ def evaluate_trials(
     seed: int = 0,
     expected_sha256: str | None = None,
 ) -> SuiteResult:
-    """Average precision, equal error rate and ROC area over the pooled scores of a trial list.
+    """Judge a list of trials; its protocol says how.
+
+    A "classification" gives each clip the best of the list's texts: accuracy, confusions and the
+    worst words. Any other list gives average precision, equal error rate and ROC area over its
+    pooled scores.
 
     Args:
         embedder: embeds audio and phonemes.
-        trials: a `TrialList`.
+        trials: a `TrialList`; in a classification each clip's own text is the truth.
         read_clip: (path, start_s, end_s) -> float32 [T] at 16 kHz.
         g2p: turns a text into phoneme symbols.
         training_texts: every text of the training data; given, the trials of clips whose text
             is seen and unseen in it are also judged apart, as the parts "seen" and "unseen". (The
-            clip's own text decides, so that the share of positives stays that of the list.)
+            clip's own text decides, so that the share of positives stays that of the list.) Not
+            for a classification.
         margin_ms: neighbouring speech taken along on each side of a clip; 0 cuts exactly.
         score: scores pairs of clip and text.
-        resamples: of the bootstrap over the clips' groups (words).
+        resamples: of the bootstrap over the clips' groups (words; speakers in a classification).
         seed: of the bootstrap.
         expected_sha256: the list must have this hash.
 
     Returns:
-        The result; `metrics` also holds the chance level of the average precision.
+        The result; `metrics` also holds the chance level.
 
     Raises:
-        DataError: the list is empty or not the expected one, or nothing of it can be used.
+        DataError: the list is empty or not the expected one, or nothing of it can be used; of a
+            classification also: fewer than two words, or a clip whose word is not in the list.
         NumericError: an embedding or a score is not finite.
     """
     if expected_sha256 is not None:
         trials.verify(expected_sha256)
-    _require_trials(trials, len(trials.pair_label))
+    choice = trials.protocol == "classification"
+    _require_trials(trials, len(trials.clips if choice else trials.pair_label))
+    truth = _truth(trials) if choice else None
     test = embed_test(embedder, trials, read_clip, g2p, margin_ms=margin_ms)
+    if choice:
+        estimate = partial(proportion_estimate, resamples=resamples, seed=seed)
+        return _judge_choices(test, trials, score, truth, estimate)
     unseen = _unseen_clips(trials, training_texts, g2p)
     estimate = partial(trial_estimates, resamples=resamples, seed=seed)
     return _judge_trials(test, trials, score, unseen, estimate)
-
-
-def evaluate_classification(
-    embedder: Embedder,
-    trials: TrialList,
-    read_clip: ReadClip,
-    g2p: G2PFunction,
-    *,
-    margin_ms: float = 0.0,
-    score: Score = cosine,
-    resamples: int = 1000,
-    seed: int = 0,
-    expected_sha256: str | None = None,
-) -> SuiteResult:
-    """Give each clip the best of the list's texts; accuracy, confusions and the worst words.
-
-    Args:
-        embedder: embeds audio and phonemes.
-        trials: a `TrialList`; each clip's own text is the truth, the list's texts are the choice.
-        read_clip: (path, start_s, end_s) -> float32 [T] at 16 kHz.
-        g2p: turns a text into phoneme symbols.
-        margin_ms: neighbouring speech taken along on each side of a clip; 0 cuts exactly.
-        score: scores pairs of clip and text.
-        resamples: of the bootstrap over the clips' groups (speakers).
-        seed: of the bootstrap.
-        expected_sha256: the list must have this hash.
-
-    Returns:
-        The result, with `confusions` and `words`.
-
-    Raises:
-        DataError: fewer than two words, a clip whose word is not in the list, or nothing usable.
-        NumericError: an embedding or a score is not finite.
-    """
-    if expected_sha256 is not None:
-        trials.verify(expected_sha256)
-    _require_trials(trials, len(trials.clips))
-    truth = _truth(trials)
-    test = embed_test(embedder, trials, read_clip, g2p, margin_ms=margin_ms)
-    estimate = partial(proportion_estimate, resamples=resamples, seed=seed)
-    return _judge_choices(test, trials, score, truth, estimate)
 
 
 def _judge_trials(

@@ -103,6 +103,11 @@ def toy_trials(**changes):
     return SimpleNamespace(**(values | changes))
 
 
+def toy_choices(**changes):
+    """The same as a classification."""
+    return toy_trials(protocol="classification", **changes)
+
+
 def toy_read(path: str, start_s: float, end_s: float) -> np.ndarray:
     if path.startswith("bad"):
         raise AudioError(f"{path}: cannot be decoded.")
@@ -118,5 +123,5 @@ def embedder() -> Embedder:
 def toys() -> SimpleNamespace:
     return SimpleNamespace(
         g2p=toy_g2p, log_mel=toy_log_mel, Acoustic=ToyAcoustic, Text=ToyText, Oracle=OracleEmbedder,
-        trials=toy_trials, read=toy_read, Clip=Clip,
+        trials=toy_trials, choices=toy_choices, read=toy_read, Clip=Clip,
     )  # fmt: skip

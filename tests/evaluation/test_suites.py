@@ -11,7 +11,7 @@ from adml.evaluation.confusions import (
     top_confusions,
     worst_words,
 )
-from adml.evaluation.suites import evaluate_classification, evaluate_trials
+from adml.evaluation.suites import evaluate_trials
 from adml.evaluation.texts import embed_texts, unseen_texts
 
 
@@ -106,9 +106,8 @@ def test_nothing_usable_is_an_error(toys, oracle):
 
 def test_another_list_than_expected_is_an_error(toys, oracle):
     trials = TrialList("toy", "pairs", toys.trials().clips, ("alpha", "beta"), [0], [0], [1])
-    for evaluate in (evaluate_trials, evaluate_classification):
-        with pytest.raises(DataError, match=rf"not the expected one.*Received: {trials.sha256}"):
-            evaluate(oracle, trials, toys.read, toys.g2p, expected_sha256="cd" * 32)
+    with pytest.raises(DataError, match=rf"not the expected one.*Received: {trials.sha256}"):
+        evaluate_trials(oracle, trials, toys.read, toys.g2p, expected_sha256="cd" * 32)
 
 
 def test_margin_reaches_the_reader_except_for_whole_files(toys, oracle):
@@ -128,7 +127,7 @@ def test_margin_reaches_the_reader_except_for_whole_files(toys, oracle):
 
 
 def test_classification_by_hand(toys, oracle):
-    result = evaluate_classification(oracle, toys.trials(), toys.read, toys.g2p, resamples=200)
+    result = evaluate_trials(oracle, toys.choices(), toys.read, toys.g2p, resamples=200)
     assert result.confusions.tolist() == [[2, 0, 0], [0, 2, 0], [1, 0, 1]]
     metrics = result.metrics["all"]
     assert metrics["accuracy"]["value"] == pytest.approx(5 / 6)
@@ -142,9 +141,9 @@ def test_classification_by_hand(toys, oracle):
 
 def test_classification_refuses_bad_lists(toys, oracle):
     with pytest.raises(DataError, match="two words or more"):
-        evaluate_classification(oracle, toys.trials(texts=("alpha",)), toys.read, toys.g2p)
+        evaluate_trials(oracle, toys.choices(texts=("alpha",)), toys.read, toys.g2p)
     with pytest.raises(DataError, match="'gamma' is not among the 2 words"):
-        evaluate_classification(oracle, toys.trials(texts=("alpha", "beta")), toys.read, toys.g2p)
+        evaluate_trials(oracle, toys.choices(texts=("alpha", "beta")), toys.read, toys.g2p)
 
 
 def test_another_score_replaces_the_cosine(toys, oracle):
@@ -156,7 +155,7 @@ def test_another_score_replaces_the_cosine(toys, oracle):
     trials = toys.trials()
     result = evaluate_trials(oracle, trials, toys.read, toys.g2p, score=truth, resamples=0)
     assert result.metrics["all"]["average_precision"]["value"] == 1.0
-    choice = evaluate_classification(oracle, trials, toys.read, toys.g2p, score=truth, resamples=0)
+    choice = evaluate_trials(oracle, toys.choices(), toys.read, toys.g2p, score=truth, resamples=0)
     assert choice.metrics["all"]["accuracy"]["value"] == 1.0
     with pytest.raises(NumericError, match="1 not finite"):
         evaluate_trials(
@@ -182,7 +181,7 @@ def test_real_lists_with_real_towers(toys, embedder):
     )
     assert result.metrics["all"]["chance_average_precision"]["value"] == pytest.approx(1 / 3)
     assert len(result.sha256) == 64
-    choice = evaluate_classification(embedder, classification(clips), read, toys.g2p, resamples=20)
+    choice = evaluate_trials(embedder, classification(clips), read, toys.g2p, resamples=20)
     assert choice.confusions.sum() == 12
 
 

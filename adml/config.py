@@ -217,7 +217,7 @@ class OptimizerConfig:
 class TrainingConfig:
     """Length, devices and records of a run."""
 
-    epochs: float = option(100.0, low=0.0, text="one epoch is one pass over the keywords")
+    epochs: float = option(100.0, low=1e-3, text="one epoch is one pass over the keywords")
     steps: int | None = option(None, low=1, high=10**9, text="overrides epochs")
     replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
     loss_scope: str = option("global", choices=("global", "replica"), text="chosen")

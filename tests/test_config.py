@@ -52,6 +52,7 @@ def test_every_numeric_field_has_a_default_in_its_own_range():
         ("losses.phoneme.kind=proxi_bd", ["losses.phoneme.kind", "'proxy_bd'"]),
         ("seed=no", ["seed", "int", "'no'"]),
         ("seed=-1", ["seed", "out of range", "-1"]),
+        ("training.epochs=0", ["training.epochs", "out of range", "0.001"]),
         ("seed=99999999999999999999", ["seed", "out of range"]),
         ("seed=true", ["seed", "int"]),
         ("optimizer.learning_rate=fast", ["optimizer.learning_rate", "float", "'fast'"]),

@@ -160,8 +160,10 @@ def read_columns(metrics_csv: str | os.PathLike) -> dict[str, np.ndarray]:
     try:
         with Path(metrics_csv).open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"{metrics_csv}: cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{metrics_csv}: cannot be read: {error}. Put a whole copy back."
+        ) from error
     if not rows or "step" not in rows[0]:
         raise DataError(f"{metrics_csv}: Expected: rows with a column step. Received: none.")
     try:
@@ -170,7 +172,9 @@ def read_columns(metrics_csv: str | os.PathLike) -> dict[str, np.ndarray]:
             for name in rows[0]
         }
     except (TypeError, ValueError) as error:
-        raise DataError(f"{metrics_csv}: Expected: numbers in every column: {error}.") from error
+        raise DataError(
+            f"{metrics_csv}: Expected: numbers in every column: {error}. Put a whole copy back."
+        ) from error
 
 
 def _is_flat_zero(values: np.ndarray) -> bool:

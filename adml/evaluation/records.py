@@ -175,7 +175,9 @@ def write_atomically(path: str | os.PathLike, content: bytes) -> Path:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror}. Choose another place.") from error
+        raise UsageError(
+            f"Cannot write {path}: {error.strerror}. Make room, or choose another place."
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -74,8 +74,9 @@ class Checkpoints:
             raise DataError(
                 f"Cannot write the checkpoint {target}: {error}. Free some space and resume."
             ) from error
-        for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.folder / f"step-{old:08d}", ignore_errors=True)
+        olds = [self.folder / f"step-{old:08d}" for old in self.steps()[: -self.keep]]
+        for old in (*olds, *self.folder.glob("step-*.part")):
+            shutil.rmtree(old, ignore_errors=True)
         return target
 
     def restore_latest(self) -> int:
@@ -87,7 +88,7 @@ class Checkpoints:
         Raises:
             DataError: there are checkpoints and each of them is damaged or of another model.
         """
-        steps = self.steps()
+        steps, damage = self.steps(), None
         for step in reversed(steps):
             folder = self.folder / f"step-{step:08d}"
             damage = self._damage(folder)
@@ -102,13 +103,17 @@ class Checkpoints:
                 status.assert_existing_objects_matched().expect_partial()
             except (AssertionError, ValueError, tf.errors.OpError) as error:
                 raise DataError(
-                    f"Checkpoint {folder} is of another model or configuration: {error}"
+                    f"Checkpoint {folder} is of another model or configuration: {error}. Expected: "
+                    "one of config.yaml beside it and of this version. Put that file or that "
+                    "version back, or train in another folder."
                 ) from None
             self.restored = json.loads((folder / _MANIFEST).read_text()).get("values", {})
             return step
         if steps:
             raise DataError(
-                f"Every checkpoint in {self.folder} is damaged. Expected: at least one whole one."
+                f"Every checkpoint in {self.folder} is damaged. Expected: at least one whole one. "
+                f"Received: {len(steps)}, the oldest with this fault: {damage}. Put a whole copy "
+                "back, or remove that folder: adml train --resume then begins at the first step."
             )
         return 0
 
@@ -117,7 +122,7 @@ class Checkpoints:
         try:
             sums = json.loads((folder / _MANIFEST).read_text())["sha256"]
             wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             return str(error)
         return f"checksum of {wrong[0]}" if wrong else None
 

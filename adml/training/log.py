@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
+
+from adml.errors import DataError
 
 
 class MetricsLog:
@@ -16,6 +19,9 @@ class MetricsLog:
     Args:
         folder: the run folder.
         start_step: rows after this step, left by a run that was interrupted, are dropped.
+
+    Raises:
+        DataError: what is there is no such file, or it cannot be written.
     """
 
     def __init__(self, folder: str | Path, *, start_step: int = 0):
@@ -23,35 +29,53 @@ class MetricsLog:
         self._columns: list[str] | None = None
         if self.path.exists():
             self._drop_after(start_step)
-        self._events = tf.summary.create_file_writer(str(Path(folder) / "tensorboard"))
+        with self._writing():
+            self._events = tf.summary.create_file_writer(str(Path(folder) / "tensorboard"))
 
     def write(self, row: Mapping[str, float]) -> None:
         """Append one row; "step" is its position. All rows have the columns of the first."""
-        if self._columns is None:
-            self._columns = list(row)
-            with self.path.open("w", newline="") as file:
-                csv.writer(file).writerow(self._columns)
-        with self.path.open("a", newline="") as file:
-            csv.writer(file).writerow([_text(row.get(name, "")) for name in self._columns])
-        with self._events.as_default():
+        with self._writing():
+            if self._columns is None:
+                self._columns = list(row)
+                with self.path.open("w", newline="") as file:
+                    csv.writer(file).writerow(self._columns)
+            with self.path.open("a", newline="") as file:
+                csv.writer(file).writerow([_text(row.get(name, "")) for name in self._columns])
+        with self._writing(), self._events.as_default():
             for name, value in row.items():
                 if name != "step":
                     tf.summary.scalar(name, value, step=int(row["step"]))
 
     def close(self) -> None:
         """Flush the events."""
-        self._events.close()
+        with self._writing():
+            self._events.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            raise DataError(
+                f"Cannot write {self.path} or tensorboard/ beside it: {error}. Free some space "
+                "and resume."
+            ) from error
 
     def _drop_after(self, step: int) -> None:
-        with self.path.open(newline="") as file:
-            rows = list(csv.reader(file))
-        if not rows:
-            return
-        self._columns = rows[0]
-        place = self._columns.index("step")
-        kept = [
-            row for row in rows[1:] if len(row) == len(self._columns) and int(row[place]) <= step
-        ]
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))
+            if not rows:
+                return
+            self._columns = rows[0]
+            place, width = rows[0].index("step"), len(rows[0])
+            kept = [row for row in rows[1:] if len(row) == width and int(row[place]) <= step]
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(
+                f"{self.path} is damaged. Expected: a header with step, then rows of numbers. "
+                f"Received: {error}. Put a whole copy back, or remove it: the curves then begin "
+                f"after step {step}."
+            ) from None
         aside = self.path.with_suffix(".part")
         with aside.open("w", newline="") as file:
             csv.writer(file).writerows([self._columns, *kept])

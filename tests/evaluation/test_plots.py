@@ -52,8 +52,10 @@ def test_bad_metrics_files(tmp_path, head, rows, message):
     with pytest.raises(DataError, match=message):
         plots.loss_curves(write_csv(tmp_path / "m.csv", rows, head), tmp_path / "x.png")
     assert not (tmp_path / "x.png").exists()
-    with pytest.raises(DataError, match="cannot be read"):
-        plots.loss_curves(tmp_path / "none.csv", tmp_path / "x.png")
+    (tmp_path / "bytes.csv").write_bytes(b"step,total\n\xff\n")
+    for name in ("none.csv", "bytes.csv"):
+        with pytest.raises(DataError, match="cannot be read.*whole copy"):
+            plots.loss_curves(tmp_path / name, tmp_path / "x.png")
 
 
 def test_score_histogram_and_det(tmp_path):

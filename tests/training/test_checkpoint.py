@@ -61,15 +61,29 @@ def test_a_half_written_one_does_not_count(tmp_path):
 def test_all_damaged_is_an_error(tmp_path):
     checkpoints = Checkpoints(tmp_path, model=_module(0.0))
     (checkpoints.save(1) / "state.index").write_bytes(b"")
+    with pytest.raises(DataError, match=r"Every checkpoint.*checksum of state.index.*--resume"):
+        checkpoints.restore_latest()
+
+
+@pytest.mark.parametrize("manifest", ["", "[1]", '{"sha256": 3}', "{}"])
+def test_a_damaged_manifest_is_damage(tmp_path, manifest):
+    checkpoints = Checkpoints(tmp_path, model=_module(0.0))
+    (checkpoints.save(1) / "manifest.json").write_text(manifest)
     with pytest.raises(DataError, match="Every checkpoint"):
         checkpoints.restore_latest()
+
+
+def test_what_an_ended_process_left_half_written_is_removed(tmp_path):
+    (tmp_path / "step-00000003.part").mkdir()
+    Checkpoints(tmp_path, model=_module(0.0)).save(5)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000005"]
 
 
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
     Checkpoints(tmp_path, model=_module(0.0)).save(1)
     other = tf.Module()
     other.another = tf.Variable(1.0)
-    with pytest.raises(DataError, match="another model"):
+    with pytest.raises(DataError, match="another model.*in another folder"):
         Checkpoints(tmp_path, model=other).restore_latest()
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+import tensorflow as tf
+
+from adml.errors import DataError
 from adml.training.log import MetricsLog, read_metrics
 
 
@@ -28,3 +32,34 @@ def test_rows_after_the_resumed_step_are_dropped(tmp_path):
         "step": [1.0, 2.0, 3.0],
         "total": [1.0, 2.0, 9.0],
     }
+
+
+@pytest.mark.parametrize(
+    "damage", [b"total\n1\n", b"step,total\nx,1\n", b"\0\n", b"\xff\xfe\n", b'step,total\n"1,']
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, damage):
+    (tmp_path / "metrics.csv").write_bytes(damage)
+    if damage.endswith(b'"1,'):
+        MetricsLog(tmp_path, start_step=1).close()  # a row that was cut short is dropped
+        return
+    with pytest.raises(DataError, match="metrics.csv is damaged.*Expected.*remove it"):
+        MetricsLog(tmp_path, start_step=1)
+    assert (tmp_path / "metrics.csv").read_bytes() == damage
+
+
+def test_what_cannot_be_written_is_told(tmp_path, monkeypatch):
+    (tmp_path / "tensorboard").write_text("a file")
+    with pytest.raises(DataError, match="Cannot write.*Free some space"):
+        log = MetricsLog(tmp_path)
+        log.write({"step": 1, "total": 1.0})
+        log.close()
+    (tmp_path / "tensorboard").unlink()
+    log = MetricsLog(tmp_path)
+
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.summary, "scalar", full)
+    with pytest.raises(DataError, match="Cannot write.*No space left"):
+        log.write({"step": 1, "total": 1.0})
+    log.close()

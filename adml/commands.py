@@ -30,19 +30,11 @@ def quickstart(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a run folder and print its path."""
-    from adml.config import load_config
     from adml.experiment import train
 
     described = arguments.out / "config.yaml"
-    if (
-        arguments.resume
-        and arguments.config is None
-        and not arguments.overrides
-        and described.is_file()
-    ):
-        config = load_config(described)
-    else:
-        config = _config(arguments)
+    own = arguments.resume and not arguments.overrides and described.is_file()
+    config = _config(arguments, default=described if own else None)
     train(config, arguments.out, resume=arguments.resume, cache=arguments.cache)
     sys.stdout.write(f"{arguments.out}\n")
     return 0

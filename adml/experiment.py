@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,11 +17,12 @@ from adml.build.model import build_log_mel, build_model
 from adml.build.training import Training, build_training
 from adml.config import Config, dump_config, load_config
 from adml.errors import DataError, UsageError
-from adml.evaluation.records import environment
+from adml.evaluation.records import environment, write_atomically
 from adml.export.saved_model import export
 from adml.models.adml import ADML
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
+from adml.training.lock import LOCK, sole_trainer
 from adml.training.log import MetricsLog
 from adml.training.loop import Plan, run_loop
 from adml.training.progress import Progress
@@ -48,7 +49,7 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
     folder = Path(workdir)
     described = folder / "config.yaml"
     if resume and described.is_file():
-        if load_config(described) != config:
+        if _at(load_config(described), config.data.root) != config:
             raise UsageError(
                 f"{folder} is a run of another configuration. Expected: the one in {described}. "
                 "Resume without --config and --set, or choose another folder."
@@ -60,7 +61,7 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
             "Start one without --resume."
         )
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or _entries(folder)):
             raise UsageError(
                 f"The run folder {folder} exists. Expected: a new or empty folder. "
                 "Choose another one, or go on with a run that is in it by --resume."
@@ -98,14 +99,36 @@ def train(
         UsageError, DataError, NumericError, Interrupted: see their texts.
     """
     folder = open_run(config, workdir, resume=resume)
-    set_seeds(config.seed)
-    if config.training.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    training = build_training(config, cache or default_cache(), G2P())
+    with sole_trainer(folder):
+        set_seeds(config.seed)
+        if config.training.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        training = build_training(config, cache or default_cache(), G2P())
+        keep = config.training.keep_checkpoints
+        checkpoints = training.checkpoints(folder / "checkpoints", keep=keep)
+        _describe(folder, config, training)
+        start = checkpoints.restore_latest() if resume else 0
+        if start < training.total_steps:
+            _go_on(folder, config, training, checkpoints, start, stop_step)
+        else:
+            logger.info(
+                "The run in %s is finished: %d of %d steps. Its curves are in metrics.csv, its "
+                "weights in checkpoints/. Next: adml evaluate %s",
+                *(folder, start, training.total_steps, folder),
+            )
+    return folder
+
+
+def _go_on(
+    folder: Path,
+    config: Config,
+    training: Training,
+    checkpoints: Checkpoints,
+    start: int,
+    stop_step: int | None,
+) -> None:
+    """Train from step `start` on, with a log and the cost."""
     settings = config.training
-    checkpoints = training.checkpoints(folder / "checkpoints", keep=settings.keep_checkpoints)
-    _describe(folder, config, training)
-    start = checkpoints.restore_latest() if resume else 0
     plan = Plan(
         total_steps=training.total_steps,
         stop_step=stop_step,
@@ -129,14 +152,10 @@ def train(
     finally:
         log.close()
         _write_json(folder / "cost.json", dataclasses.asdict(progress.cost()))
-    return folder
 
 
 def _describe(folder: Path, config: Config, training: Training) -> None:
     """Write what is trained, where and on what: configuration, versions, counts and texts."""
-    if not (folder / "config.yaml").is_file():
-        _write_json(folder / "environment.json", environment())
-        _write(folder / "config.yaml", dump_config(config))
     source, steps = training.source, training.total_steps
     logger.info(
         "%d keywords, %d classes, %d steps (%.2f epochs)",
@@ -152,12 +171,20 @@ def _describe(folder: Path, config: Config, training: Training) -> None:
         "steps_per_epoch": source.batches_per_epoch,
         "total_steps": steps,
     }
-    before = folder / "data.json"
-    if before.is_file() and json.loads(before.read_text(encoding="utf-8")) != values:
+    trusted = "--resume then writes it anew and takes the data on trust"
+    before = read_values(folder / "data.json", trusted) or values
+    if other := [name for name in values if before.get(name) != values[name]]:
         raise DataError(
             f"The data is not what the run in {folder} began with, so it cannot go on as if never "
-            f"interrupted. Expected: {before.read_text(encoding='utf-8')}. Received: {values}."
+            f"interrupted. Expected: {', '.join(f'{name} {before.get(name)}' for name in other)}. "
+            f"Received: {', '.join(f'{name} {values[name]}' for name in other)}. Give that data by "
+            "--speech DIR, or train in another folder."
         )
+    described = folder / "config.yaml"
+    if not described.is_file():
+        _write_json(folder / "environment.json", environment())
+    if not described.is_file() or load_config(described) != config:
+        _write(described, dump_config(config))
     _write_json(folder / "data.json", values)
     _write(folder / "training_texts.txt", "\n".join(source.keywords.texts) + "\n")
 
@@ -212,15 +239,48 @@ def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
 
     Returns:
         Paths and the largest difference from the model.
+
+    Raises:
+        UsageError: the folder exists or cannot be written.
     """
     trained = load_run(workdir)
-    exported = export(
-        trained.model.acoustic,
-        trained.model.text,
-        trained.log_mel,
-        out or trained.folder / "export",
-    )
+    out = out or trained.folder / "export"
+    try:
+        exported = export(trained.model.acoustic, trained.model.text, trained.log_mel, out)
+    except tf.errors.OpError as error:
+        raise UsageError(f"Cannot write the export folder {out}: {error.message}.") from error
     return exported.to_dict()
+
+
+def read_values(path: Path, without: str) -> dict:
+    """Read a file of a run that holds a JSON object; an empty one where there is no file.
+
+    Args:
+        path: the file.
+        without: what removing the file means, for the message.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not isinstance(values, dict):
+            raise ValueError(f"a {type(values).__name__}")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged. Expected: a JSON object. Received: {error}. Put a whole copy "
+            f"back, or remove it: {without}."
+        ) from None
+    return values
+
+
+def _at(config: Config, root: str) -> Config:
+    """The same experiment on data that lie elsewhere; what they are is told by their hash."""
+    return replace(config, data=replace(config.data, root=root))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != LOCK]
 
 
 def _write_json(path: Path, values: dict) -> None:
@@ -228,6 +288,4 @@ def _write_json(path: Path, values: dict) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    aside = path.with_suffix(".part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
+    write_atomically(path, text.encode())

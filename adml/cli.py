@@ -221,6 +221,9 @@ def _add_export(verbs) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: RUN/export)")
     parser.add_argument(
         "--json", action="store_true", help="print the paths and differences as JSON"
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another list or record of the same name"
+    )
     )
 
 

@@ -55,6 +55,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         _print_json(done.record.to_dict())
+        overwrite=arguments.overwrite,
     else:
         sys.stdout.write(f"{done.table}\n{done.path}\n")
     return 0

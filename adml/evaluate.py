@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import shlex
 import sys
@@ -16,9 +15,17 @@ from adml.config import load_config
 from adml.config_file import to_mapping
 from adml.data.store import PcmStore
 from adml.data.trial_list import TrialList
-from adml.errors import UsageError
+from adml.errors import DataError, UsageError
 from adml.evaluation.embedding import Embedder
-from adml.evaluation.records import Cost, Record, git_state, now, package_versions, write_record
+from adml.evaluation.records import (
+    Cost,
+    Record,
+    git_state,
+    now,
+    package_versions,
+    read_record,
+    write_record,
+)
 from adml.evaluation.results import format_figure, markdown_table, metric_title
 from adml.evaluation.suites import SuiteResult, evaluate_trials
 from adml.experiment import Trained, default_cache, load_run, read_values
@@ -72,6 +79,7 @@ def evaluate(
     g2p = g2p or G2P()
     embedder = Embedder(trained.model.acoustic, trained.model.text, trained.log_mel)
     texts = _training_texts(trained.folder) if trained.step else None
+    data, cost = _values(trained.folder / "data.json"), _cost(trained)
     results = {}
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
@@ -86,14 +94,15 @@ def evaluate(
         commit=commit,
         dirty=dirty,
         seed=trained.config.seed,
-        data_hash=_read(trained.folder / "data.json").get("data_hash", ""),
+        data_hash=data.get("data_hash", ""),
         trials={n: r.sha256 for n, r in results.items()},
         metrics={n: r.metrics for n, r in results.items()},
-        cost=_cost(trained),
+        cost=cost,
         versions=package_versions(),
         command=command,
         created=now(),
-        details={n: r.details for n, r in results.items()} | {"step": trained.step},
+        details={n: r.details for n, r in results.items()}
+        | {"step": trained.step, "resamples": resamples},
     )
     return record, results
 
@@ -114,6 +123,7 @@ def evaluate_run(
     untrained: bool = False,
     record_path: Path | None = None,
     cache: Path | None = None,
+    overwrite: bool = False,
 ) -> Evaluated:
     """Evaluate a run folder on the lists of a configuration and write lists and record.
 
@@ -125,8 +135,10 @@ def evaluate_run(
         untrained: the initial weights, for comparison.
         record_path: where the record goes; `records/` of the run where None.
         cache: folder for decoded speech.
+        overwrite: replace another list of a name, or the record of another evaluation.
 
     Raises:
+        UsageError: a list or record would be lost.
         ConfigError: there are no lists, or none of a name asked for.
         DataError: a set is missing or cannot be used.
     """
@@ -138,8 +150,12 @@ def evaluate_run(
         raise UsageError(f"No speech folder at {str(root)!r}. Expected: --speech DIR.")
     g2p = G2P()
     share = trained.config.data.held_out_speakers
-    lists = write_trials(chosen, root, g2p, trained.folder / "trials", held_out=share)
-    name = f"{trained.config.name}-untrained" if untrained else None
+    name = trained.config.name + ("-untrained" if untrained else "")
+    path = record_path or trained.folder / "records" / f"{name}.json"
+    folder, resamples = trained.folder / "trials", config.evaluation.resamples
+    lists = write_trials(chosen, root, g2p, folder, held_out=share, overwrite=overwrite)
+    if path.exists() and not overwrite:
+        _require_same(path, trained, lists, resamples)
     command = (
         shlex.join(["adml", *sys.argv[1:]]) if sys.argv[0].endswith(("adml", "__main__.py")) else ""
     )
@@ -148,13 +164,42 @@ def evaluate_run(
         lists,
         root,
         cache=cache,
-        resamples=config.evaluation.resamples,
+        resamples=resamples,
         command=command,
         name=name,
         g2p=g2p,
     )
-    path = record_path or trained.folder / "records" / f"{record.name}.json"
     return Evaluated(record, write_record(record, path), results)
+
+
+def _require_same(path: Path, trained: Trained, lists: Sequence[TrialList], resamples: int) -> None:
+    """Refuse to lose the record of another evaluation; the same one may be made again."""
+    advice = "Write the new one elsewhere by --record FILE, or replace this one by --overwrite."
+    try:
+        earlier = read_record(path)
+    except DataError as error:
+        raise DataError(f"{error} {advice}") from None
+    commit, dirty = git_state(Path(__file__).parent)
+    wanted = {
+        "lists": {trials.name: trials.sha256 for trials in lists},
+        "configuration": to_mapping(trained.config),
+        "step": trained.step,
+        "resamples": resamples,
+        "code": (commit, False),
+    }
+    found = {
+        "lists": earlier.trials,
+        "configuration": earlier.config,
+        "step": earlier.details.get("step"),
+        "resamples": earlier.details.get("resamples"),
+        "code": (earlier.commit, earlier.dirty or dirty),
+    }
+    other = [what for what, value in wanted.items() if found[what] != value]
+    if other:
+        raise UsageError(
+            f"{path} is the record of another evaluation, made {earlier.created}. Expected: the "
+            f"same {', '.join(wanted)}. Received: other {', '.join(other)}. {advice}"
+        )
 
 
 def results_table(rows: Sequence[tuple[str, Record]]) -> str:
@@ -181,14 +226,17 @@ def results_table(rows: Sequence[tuple[str, Record]]) -> str:
 
 def _training_texts(folder: Path) -> list[str]:
     path = folder / "training_texts.txt"
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}. Put a whole copy back.") from None
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+def _values(path: Path) -> dict:
+    return read_values(path, "the record then tells none of it")
 
 
 def _cost(trained: Trained) -> Cost:
     known = {field.name for field in dataclasses.fields(Cost)}
-    values = _read(trained.folder / "cost.json") if trained.step else {}
+    values = _values(trained.folder / "cost.json") if trained.step else {}
     return Cost(**{name: value for name, value in values.items() if name in known})

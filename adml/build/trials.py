@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from adml.data.segments import build_segments
 from adml.data.trial_list import Clip, TrialList
 from adml.data.trials import classification, clips_of, phrase_trials, wake_words, wsj_style
 from adml.data.words import WordTable, read_clips, read_words
-from adml.errors import ConfigError
+from adml.errors import ConfigError, UsageError
 from adml.text.g2p import G2P
 
 
@@ -80,12 +81,26 @@ def write_trials(
     folder: Path,
     *,
     held_out: float = 0.0,
+    overwrite: bool = False,
 ) -> list[TrialList]:
-    """Draw the lists and write each as a file of `folder`; see `build_trials`."""
-    folder.mkdir(exist_ok=True)
+    """Draw the lists and write each as a file of `folder`; see `build_trials`.
+
+    Raises:
+        UsageError: the folder holds another list of a name and `overwrite` is off; none is written.
+    """
     lists = [build_trials(trials, root, g2p, held_out=held_out) for trials in configs]
-    for trials in lists:
-        trials.write(folder / f"{trials.name}.tsv")
+    paths = [folder / f"{trials.name}.tsv" for trials in lists]
+    found = [hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in paths]
+    for trials, path, before in zip(lists, paths, found, strict=True):
+        if before not in ("", trials.sha256) and not overwrite:
+            raise UsageError(
+                f"{path} is another list of this name, which earlier figures may be of. "
+                f"Expected: sha256 {before[:16]}. Received: {trials.sha256[:16]}. Give the new "
+                "list another name in evaluation.trials, or replace the old one by --overwrite."
+            )
+    for trials, path, before in zip(lists, paths, found, strict=True):
+        if before != trials.sha256:
+            trials.write(path)
     return lists
 
 

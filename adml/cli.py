@@ -207,6 +207,9 @@ def _add_evaluate(verbs) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="where the record goes (default: in the run)"
     )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace another list or record of the same name"
+    )
     parser.add_argument("--json", action="store_true", help="print the record")
 
 
@@ -221,9 +224,6 @@ def _add_export(verbs) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: RUN/export)")
     parser.add_argument(
         "--json", action="store_true", help="print the paths and differences as JSON"
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace another list or record of the same name"
-    )
     )
 
 

@@ -7,7 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from adml.errors import AdmlError, UsageError
+from adml.errors import AdmlError
+
+SHORTEST_SECONDS = 0.025
 
 
 def quickstart(arguments: argparse.Namespace) -> int:
@@ -52,10 +54,10 @@ def evaluate(arguments: argparse.Namespace) -> int:
         untrained=arguments.untrained,
         record_path=arguments.record,
         cache=arguments.cache,
+        overwrite=arguments.overwrite,
     )
     if arguments.json:
         _print_json(done.record.to_dict())
-        overwrite=arguments.overwrite,
     else:
         sys.stdout.write(f"{done.table}\n{done.path}\n")
     return 0
@@ -76,19 +78,26 @@ def export(arguments: argparse.Namespace) -> int:
 def score(arguments: argparse.Namespace) -> int:
     """Print a cosine for each keyword and recording; a bad recording is named and passed over."""
     from adml.audio.decoding import SAMPLE_RATE_HZ, decode
+    from adml.audio.faults import audio_error
     from adml.spotting.spotter import KeywordSpotter
 
     spotter = KeywordSpotter.load(arguments.model)
+    keywords = [(keyword, spotter.embed_text(keyword)) for keyword in arguments.keyword]
     rows, bad = [], 0
     for path in arguments.audio:
         try:
             samples = decode(path)
+            if len(samples) < SHORTEST_SECONDS * SAMPLE_RATE_HZ:
+                expected = f"at least {SHORTEST_SECONDS:g} s, one window of the analysis"
+                received = f"{len(samples) / SAMPLE_RATE_HZ:g} s"
+                raise audio_error(str(path), "is too short", expected, received, "Cut it longer.")
+            clip = spotter.embed_audio(samples, SAMPLE_RATE_HZ)
         except AdmlError as error:
             sys.stderr.write(f"adml: {error}\n")
             bad = error.exit_code
             continue
-        for keyword in arguments.keyword:
-            score = float(spotter.score(keyword, samples, SAMPLE_RATE_HZ))
+        for keyword, embedding in keywords:
+            score = float(embedding @ clip)
             rows.append({"audio": str(path), "keyword": keyword, "score": score})
     if arguments.json:
         _print_json(rows)
@@ -133,10 +142,7 @@ def results(arguments: argparse.Namespace) -> int:
     if arguments.out is None:
         sys.stdout.write(text)
         return 0
-    try:
-        write_atomically(arguments.out, text.encode())
-    except OSError as error:
-        raise UsageError(f"Cannot write {arguments.out}: {error.strerror}.") from None
+    write_atomically(arguments.out, text.encode())
     return 0
 
 

@@ -123,10 +123,7 @@ def from_mapping(kind: type[Dataclass], values: Any, path: str = "") -> Dataclas
                 f"Expected one of: {', '.join(fields)}."
             )
         arguments[key] = _convert(hints[key], value, dotted, fields[key].metadata)
-    try:
-        return kind(**arguments)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}" if path else str(error)) from None
+    return kind(**arguments)
 
 
 def _convert(kind: Any, value: Any, path: str, metadata: typing.Mapping[str, Any]) -> Any:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adml.audio import features
 from adml.build.data import build_segments_of, build_source, held_out_speakers, set_path
 from adml.build.model import build_log_mel, build_losses, build_model, build_strategy
 from adml.build.training import build_training
 from adml.build.trials import build_trials, chosen_trials, write_trials
 from adml.config import TrialsConfig, load_config
+from adml.config_checks import LONGEST_WINDOW_MS, SAMPLE_RATE_HZ
 from adml.errors import ConfigError, DataError
 from adml.text.g2p import G2P
 
@@ -50,6 +52,27 @@ def test_features_reach_the_front_end():
     features, frames = log_mel(tf.zeros([1, 16000]), tf.constant([16000]))
     assert features.shape[-1] == 24
     assert int(frames[0]) == 1 + (16000 - 400) // 320
+
+
+def test_what_the_features_have_built_in_is_what_the_configuration_refuses():
+    assert SAMPLE_RATE_HZ == features.SAMPLE_RATE_HZ
+    assert LONGEST_WINDOW_MS == 1000 * features.FFT_SIZE / SAMPLE_RATE_HZ
+    longest = load_config(None, [f"features.window_ms={LONGEST_WINDOW_MS}"])
+    assert build_log_mel(longest).window == features.FFT_SIZE
+    with pytest.raises(ConfigError, match="features.mel_bins.*mel_bins=250"):
+        build_log_mel(load_config(None, ["features.mel_bins=250"]))
+
+
+def test_masks_are_of_the_frames_and_bins_of_the_features(tiny, speech_cache, g2p):
+    changed = ["features.window_ms=32", "features.shift_ms=20", "features.mel_bins=24"]
+    masks = ["augmentation.time_masks=1", "augmentation.time_mask_frames=100"]
+    config = tiny(*changed, *masks, "augmentation.frequency_mask_bins=40")
+    cutter = build_source(config, speech_cache, g2p).cutter
+    lengths = np.full(300, 16000)
+    over_time, over_bins = cutter.masks(np.random.default_rng(0), lengths)
+    _, frames = build_log_mel(config)(tf.zeros([1, 16000]), tf.constant([16000]))
+    assert over_time.sum(2).max() == int(frames[0]) == 1 + (16000 - 512) // 320
+    assert over_bins.sum(2).max() == 24
 
 
 @pytest.mark.parametrize(
@@ -232,6 +255,8 @@ def test_trials_of_held_out_speakers_hold_no_others(speech_folder, g2p):
     every = build_trials(replace(trials, held_out_only=False), speech_folder, g2p)
     some = build_trials(trials, speech_folder, g2p, held_out=0.5)
     assert 0 < len({clip.path for clip in some.clips}) < len({clip.path for clip in every.clips})
+    with pytest.raises(ConfigError, match="held_out_only of 't'.*data.held_out_speakers above 0"):
+        build_trials(trials, speech_folder, g2p)
 
 
 def test_lists_are_written_and_chosen_by_name(tiny, speech_folder, g2p, tmp_path):

@@ -41,6 +41,7 @@ FLOORS = {
     "audio": 1,
     "text": 1,
     "config": 0,
+    "config_checks": 0,
     "config_file": 0,
     "errors": 0,
     "numerics": 0,

@@ -109,6 +109,8 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
         time_mask_frames=a.time_mask_frames,
         frequency_masks=a.frequency_masks,
         frequency_mask_bins=a.frequency_mask_bins,
+        window_ms=config.features.window_ms,
+        shift_ms=config.features.shift_ms,
         mel_bins=config.features.mel_bins,
     )
     return BatchSource(

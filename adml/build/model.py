@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from adml.audio.features import LogMel
 from adml.config import Config
-from adml.errors import ConfigError
+from adml.errors import ConfigError, UsageError
 from adml.losses.total import TotalLoss
 from adml.models.adml import ADML
 from adml.text.phonemes import NUM_PHONES, NUM_SYMBOLS
@@ -39,16 +39,26 @@ def build_strategy(replicas: int) -> tf.distribute.Strategy:
 
 
 def build_log_mel(config: Config) -> LogMel:
-    """The front end."""
+    """The front end.
+
+    Raises:
+        ConfigError: the mel filters cannot be.
+    """
     f = config.features
-    return LogMel(
-        sample_rate_hz=f.sample_rate_hz,
-        window_ms=f.window_ms,
-        shift_ms=f.shift_ms,
-        mel_bins=f.mel_bins,
-        low_hz=f.low_hz,
-        high_hz=f.high_hz,
-    )
+    try:
+        return LogMel(
+            sample_rate_hz=f.sample_rate_hz,
+            window_ms=f.window_ms,
+            shift_ms=f.shift_ms,
+            mel_bins=f.mel_bins,
+            low_hz=f.low_hz,
+            high_hz=f.high_hz,
+        )
+    except UsageError as error:
+        raise ConfigError(
+            "features.mel_bins, features.low_hz and features.high_hz contradict each other: "
+            f"{error}"
+        ) from None
 
 
 def build_model(config: Config) -> ADML:

@@ -38,6 +38,7 @@ class Training:
 
 def build_training(config: Config, cache: Path, g2p: G2P) -> Training:
     """Data, model, losses, optimizers and the step that joins them."""
+    log_mel = build_log_mel(config)
     source = build_source(config, cache, g2p)
     strategy = build_strategy(config.training.replicas)
     total_steps = config.training.steps or max(
@@ -69,7 +70,7 @@ def build_training(config: Config, cache: Path, g2p: G2P) -> Training:
         strategy,
         model,
         losses,
-        build_log_mel(config),
+        log_mel,
         groups,
         loss_scope=config.training.loss_scope,
     )

@@ -110,6 +110,11 @@ def _table(trials: TrialsConfig, folder: Path, held_out: float) -> WordTable:
     else:
         table = read_words(folder, words_file=trials.words_file, path_prefix=trials.prefix)
     if trials.held_out_only:
+        if held_out == 0:
+            raise ConfigError(
+                f"evaluation.trials: held_out_only of {trials.name!r} needs speakers that were "
+                "kept from training. Expected: data.held_out_speakers above 0. Received: 0."
+            )
         table = table.subset(held_out_speakers(table.speaker.tolist(), held_out))
     return table
 

@@ -12,10 +12,9 @@ from adml.data.store import PcmStore
 from adml.errors import DataError, UsageError
 
 MIN_SAMPLES = 400
-"""No cut is shorter than one analysis window."""
+"""No cut is shorter than this, the paper's analysis window."""
 
 _FADE_SAMPLES = 80
-_WINDOW_SAMPLES, _SHIFT_SAMPLES = 400, 160
 
 
 class Cutter:
@@ -41,7 +40,7 @@ class Cutter:
         time_masks, time_mask_frames: number and largest width of the time masks; a mask covers
             at most a fifth of the frames.
         frequency_masks, frequency_mask_bins: the same over mel bins.
-        mel_bins: number of mel bins.
+        window_ms, shift_ms, mel_bins: of the features, whose frames and bins are masked.
 
     Raises:
         UsageError: a probability or a range is out of bounds; the message names it.
@@ -67,6 +66,8 @@ class Cutter:
         time_mask_frames: int = 5,
         frequency_masks: int = 1,
         frequency_mask_bins: int = 6,
+        window_ms: float = 25.0,
+        shift_ms: float = 10.0,
         mel_bins: int = 40,
     ):
         _check_probabilities(
@@ -88,6 +89,8 @@ class Cutter:
             time_mask_frames=(0, time_mask_frames),
             frequency_masks=(0, frequency_masks),
             frequency_mask_bins=(0, frequency_mask_bins),
+            shift_ms=(1, shift_ms),
+            window_ms=(shift_ms, window_ms),
             mel_bins=(1, mel_bins),
         )
         self.jitter = jitter_ms / 1000.0
@@ -101,6 +104,9 @@ class Cutter:
         self.noise_snr_db = noise_snr_db
         self.time_masks, self.time_mask_frames = time_masks, time_mask_frames
         self.frequency_masks, self.frequency_mask_bins = frequency_masks, frequency_mask_bins
+        self.window, self.shift = (
+            round(SAMPLE_RATE_HZ * length_ms / 1000) for length_ms in (window_ms, shift_ms)
+        )
         self.mel_bins = mel_bins
 
     def waveform(
@@ -145,7 +151,7 @@ class Cutter:
         Returns:
             Time masks within each utterance's frames and frequency masks, int32 [B, n, 2] each.
         """
-        frames = 1 + np.maximum(0, num_samples - _WINDOW_SAMPLES) // _SHIFT_SAMPLES
+        frames = 1 + np.maximum(0, num_samples - self.window) // self.shift
         over_time = [
             draw_masks(rng, self.time_masks, count, min(self.time_mask_frames, count // 5))
             for count in frames.tolist()

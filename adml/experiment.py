@@ -186,7 +186,7 @@ def _describe(folder: Path, config: Config, training: Training) -> None:
     if not described.is_file() or load_config(described) != config:
         _write(described, dump_config(config))
     _write_json(folder / "data.json", values)
-    _write(folder / "training_texts.txt", "\n".join(source.keywords.texts) + "\n")
+    _write(folder / "training_texts.txt", "\n".join(source.texts) + "\n")
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from adml.build.data import build_source
 from adml.config import load_config
 from adml.errors import ConfigError, DataError, UsageError
-from adml.experiment import default_cache, load_run, open_run, train
+from adml.experiment import _describe, default_cache, load_run, open_run, train
+from adml.text.g2p import G2P
 from adml.training.log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("thin_encoders")
@@ -88,6 +91,21 @@ def test_a_run_leaves_what_is_needed_to_repeat_it(tiny_run, config):
     steps = sorted(path.name for path in (tiny_run / "checkpoints").iterdir())
     assert steps == ["step-00000004", "step-00000005"]
     assert not list(tiny_run.rglob("*.part"))
+
+
+def test_every_spelling_that_is_trained_on_is_kept(
+    tiny_overrides, speech_set, tmp_path, speech_cache
+):
+    """Texts that sound alike are one keyword, and all of them are seen."""
+    words = speech_set(tmp_path / "train") / "words.tsv"
+    words.write_text(words.read_text().replace("right", "write").replace("write", "right", 1))
+    more = [f"data.root={tmp_path}", "augmentation.noise=[]", "data.max_words=1"]
+    config = load_config(None, [*tiny_overrides, *more])
+    source = build_source(config, speech_cache, G2P())
+    _describe(tmp_path, config, SimpleNamespace(source=source, total_steps=1))
+    texts = (tmp_path / "training_texts.txt").read_text().splitlines()
+    assert {"right", "write"} < set(texts) and len(set(texts)) == len(texts) == 11
+    assert json.loads((tmp_path / "data.json").read_text())["keywords"] == 10
 
 
 def test_terminated_and_resumed_equals_uninterrupted(

@@ -96,7 +96,7 @@ class BatchSource:
             raise DataError(
                 f"There are too few keywords for a batch. Expected: {keywords_per_batch} and at "
                 f"least 2. Received: {len(self.keywords)} with {min_utterances} or more segments. "
-                "Take smaller batches or more speech."
+                f"{'Take smaller batches or' if keywords_per_batch > 2 else 'Give'} more speech."
             )
         self.length_window = length_window
         self.num_classes = min(keyword_classes or len(self.keywords), len(self.keywords))
@@ -118,6 +118,12 @@ class BatchSource:
     def num_keywords(self) -> int:
         """Different pronunciations that are drawn from."""
         return len(self.keywords)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text that is drawn from: all spellings of all keywords."""
+        drawn = np.unique(self.segments.text[self.keywords.segments])
+        return tuple(self.segments.texts[text] for text in drawn.tolist())
 
     @property
     def batches_per_epoch(self) -> int:

@@ -60,11 +60,12 @@ def embed_texts(
 def unseen_texts(
     texts: Sequence[str], training_texts: Iterable[str], g2p: G2PFunction
 ) -> np.ndarray:
-    """Say which texts' pronunciation is in no training text.
+    """Say which texts' pronunciation was not trained on, however it is spelt.
 
-    A text is seen where its words' phones stand next to each other, as whole words, in a training
-    text. Stress is ignored (chosen: a text that differs from a training text in stress alone is
-    seen). A text that has no pronunciation is unseen.
+    A text is seen where its phones are those of a training text, or of neighbouring whole words of
+    one. Word boundaries within it are ignored, as the text encoder ignores them, and so is stress
+    (chosen: a text that differs from a training text in stress alone is seen). A text that has no
+    pronunciation is unseen.
 
     Args:
         texts: the texts to judge.
@@ -74,15 +75,19 @@ def unseen_texts(
     Returns:
         bool [len(texts)].
     """
-    keys = [_words(text, g2p) for text in texts]
+    keys = [" ".join(_words(text, g2p)) for text in texts]
     wanted = {key for key in keys if key}
-    lengths = sorted({len(key) for key in wanted})
-    seen: set[tuple[str, ...]] = set()
+    longest = max(map(len, wanted), default=0)
+    seen: set[str] = set()
     for text in set(training_texts):
         words = _words(text, g2p)
-        for length in lengths:
-            for start in range(len(words) - length + 1):
-                if (run := words[start : start + length]) in wanted:
+        for start in range(len(words)):
+            run = ""
+            for word in words[start:]:
+                run = f"{run} {word}" if run else word
+                if len(run) > longest:
+                    break
+                if run in wanted:
                     seen.add(run)
     return np.array([key not in seen for key in keys], dtype=bool)
 

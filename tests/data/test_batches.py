@@ -78,6 +78,15 @@ def test_the_layout(source, spell):
     assert all(batch[name].dtype == np.int32 for name in batch if name != "waveform")
 
 
+def test_texts_are_all_spellings_that_are_drawn(segments, store, spell):
+    single = segments.subset(segments.num_words == 1)
+    every = source_of(single, store, spell)
+    assert set(every.texts) == set(spell.WORDS)  # "night" and "knight" are one keyword
+    assert len(every.keywords.texts) == len(every.texts) - 2
+    often = source_of(single, store, spell, min_utterances=2, keywords_per_batch=2)
+    assert set(every.texts) - set(often.texts) == {"a", "has"}
+
+
 def test_text_ids_are_distinct_and_utterances_belong_to_them(segments, store, spell):
     plain = Cutter(jitter_ms=0, gain_db=(0, 0), noise_probability=0, time_masks=0)
     source = source_of(segments, store, spell, cutter=plain)
@@ -209,7 +218,7 @@ def test_too_few_keywords_and_wrong_places(segments, store, spell, source):
     with pytest.raises(DataError, match="too few keywords for a batch. Expected: 500"):
         source_of(segments, store, spell, keywords_per_batch=500)
     one = segments.subset(np.flatnonzero(segments.text == segments.text[0])[:1])
-    with pytest.raises(DataError, match="too few keywords"):
+    with pytest.raises(DataError, match=r"too few keywords.*segments\. Give more speech"):
         source_of(one, store, spell, keywords_per_batch=1, neighbour_fraction=0.0)
     for place in ((-1, 0), (0, -1), (0, source.batches_per_epoch)):
         with pytest.raises(UsageError, match="out of range"):

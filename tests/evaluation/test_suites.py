@@ -61,6 +61,17 @@ def test_unseen_means_in_no_training_text_as_whole_words(toys):
     stressed = {"a": ["AA1"], "b": ["AA0"], "c": ["B", "AA1"]}.__getitem__
     assert unseen_texts(["b"], ["a"], stressed).tolist() == [False]
     assert unseen_texts(["a"], ["c"], stressed).tolist() == [True]
+    # nor do the places of word boundaries, which the text encoder does not see
+    words = {"nitrate": "N AY1 T R EY2 T", "night": "N AY1 T", "knight": "N AY1 T",
+             "rate": "R EY1 T", "eight": "EY1 T"}  # fmt: skip
+
+    def spell(text):
+        symbols = " | ".join(words[word] for word in text.split()).split()
+        return [" " if symbol == "|" else symbol for symbol in symbols]
+
+    texts = ["night rate", "knight rate", "nitrate", "rate", "rate night", "eight"]
+    assert unseen_texts(texts, ["nitrate"], spell).tolist() == [False] * 3 + [True] * 3
+    assert unseen_texts(texts, ["knight rate"], spell).tolist() == [False] * 4 + [True] * 2
 
 
 def test_equal_pronunciations_are_embedded_once(toys):

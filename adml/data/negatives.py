@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from adml.data.trial_list import Clip
-from adml.errors import DataError, TextError
+from adml.errors import DataError, TextError, UsageError
 from adml.text.distance import nearest
 from adml.text.g2p import G2P
 from adml.text.phonemes import strip_stress
@@ -65,6 +65,32 @@ def require_pool(name: str, clips: Sequence[Clip], sounds: Sequence) -> None:
             f"The trial list {name!r} cannot have negatives: all its texts sound alike. Expected: "
             f"two texts or more. Received: {clips[0].text!r} only. Give more speech or texts."
         )
+
+
+def require_choice(name: str, value: str, choices: tuple[str, str]) -> None:
+    """Raise UsageError unless the value is one of the two."""
+    if value not in choices:
+        expected = " or ".join(map(repr, choices))
+        raise UsageError(f"Unknown {name}. Expected: {expected}. Received: {value!r}.")
+
+
+def require_counts(**counts: int) -> None:
+    """Raise UsageError unless every count is 1 or more."""
+    for key, count in counts.items():
+        if count < 1:
+            raise UsageError(f"{key} is too small. Expected: 1 or more. Received: {count}.")
+
+
+def tell_shortage(name: str, asked: int, negatives: Iterable[Sequence]) -> None:
+    """Warn, once for a list, where the pool holds fewer texts for a clip than were asked for."""
+    counts = [len(row) for row in negatives]
+    short = [count for count in counts if count < asked]
+    if short:
+        logger.warning(
+            "%s: too few texts to draw from: %d of %d clips have fewer negatives than asked for. "
+            "Expected: %d each. Received: %d to %d.",
+            name, len(short), len(counts), asked, min(counts), max(counts),
+        )  # fmt: skip
 
 
 def draw(rng: np.random.Generator, among: np.ndarray, count: int) -> np.ndarray:

@@ -19,12 +19,15 @@ from adml.data.negatives import (
     pronounceable,
     pronunciations,
     random_texts,
+    require_choice,
+    require_counts,
     require_pool,
+    tell_shortage,
 )  # fmt: skip
 from adml.data.segments import SegmentTable
 from adml.data.trial_list import Clip, TrialList
 from adml.data.words import WordTable
-from adml.errors import DataError, UsageError
+from adml.errors import DataError
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ def clips_of(
         DataError: no clip is left.
         UsageError: `group` is neither.
     """
-    _require_choice("group", group, ("text", "speaker"))
+    require_choice("group", group, ("text", "speaker"))
     clips = []
     for path, text, speaker, start, end in zip(
         words.path, words.word, words.speaker, words.start_s, words.end_s, strict=True
@@ -99,7 +102,7 @@ def wsj_style(
 
     Source: paper, section 4.1 (word trials with 50 times as many negatives).
     """
-    _require_counts(negatives_per_positive=negatives_per_positive, draws=draws)
+    require_counts(negatives_per_positive=negatives_per_positive, draws=draws)
     clips, texts, sound = pronounceable(clips, g2p, name)
     sound_of_clip = sound[_codes((clip.text for clip in clips), texts)]
     settings = {"negatives_per_positive": negatives_per_positive, "seed": seed}
@@ -113,6 +116,7 @@ def wsj_style(
         full_name = name if draws == 1 else f"{name}-{number + 1}"
         described = settings | {"draw": number}
         lists.append(_assemble(full_name, "wsj", clips, texts, negatives, described))
+    tell_shortage(name, negatives_per_positive, negatives)
     return tuple(lists)
 
 
@@ -155,9 +159,9 @@ def phrase_trials(
         UsageError: another kind or pool, or a count below 1.
         DataError: no segments, or no other text to be a negative.
     """
-    _require_choice("kind", kind, ("easy", "hard"))
-    _require_choice("pool", pool, ("all", "drawn"))
-    _require_counts(negatives_per_positive=negatives_per_positive, num_positives=num_positives)
+    require_choice("kind", kind, ("easy", "hard"))
+    require_choice("pool", pool, ("all", "drawn"))
+    require_counts(negatives_per_positive=negatives_per_positive, num_positives=num_positives)
     name, rng = name or f"phrases-{kind}", np.random.default_rng(seed)
     sounds = pronunciations(segments.texts, g2p, name)
     usable = np.flatnonzero(np.isin(segments.texts, list(sounds))[segments.text])
@@ -168,6 +172,7 @@ def phrase_trials(
     require_pool(name, clips, pool_texts)
     search = partial(near_texts, workers=workers) if kind == "hard" else partial(random_texts, rng)
     others = search(clips, pool_texts, sounds, negatives_per_positive)
+    tell_shortage(name, negatives_per_positive, others)
     texts = sorted({clip.text for clip in clips}.union(*others))
     code = {text: index for index, text in enumerate(texts)}
     settings = {
@@ -232,27 +237,20 @@ def wake_words(
     Raises:
         DataError: no clips, or only one pronunciation among wake words and vocabulary.
     """
+    vocabulary = list(vocabulary)
     clips, texts, sound = pronounceable(clips, g2p, name, vocabulary)
     spoken = np.isin(texts, [clip.text for clip in clips])
     rng = np.random.default_rng(seed)
-    negatives = []
-    for own in sound[_codes((clip.text for clip in clips), texts)]:
-        random = draw(rng, np.flatnonzero((sound != own) & ~spoken), num_random)
-        negatives.append(np.concatenate([np.flatnonzero((sound != own) & spoken), random]))
+    own = sound[_codes((clip.text for clip in clips), texts)]
+    random = [draw(rng, np.flatnonzero((sound != of) & ~spoken), num_random) for of in own]
+    if vocabulary:
+        tell_shortage(name, num_random, random)
+    negatives = [
+        np.concatenate([np.flatnonzero((sound != of) & spoken), row])
+        for of, row in zip(own, random, strict=True)
+    ]
     settings = {"num_random": num_random, "seed": seed}
     return _assemble(name, "wake-words", clips, texts, negatives, settings)
-
-
-def _require_choice(name: str, value: str, choices: tuple[str, str]) -> None:
-    if value not in choices:
-        expected = " or ".join(map(repr, choices))
-        raise UsageError(f"Unknown {name}. Expected: {expected}. Received: {value!r}.")
-
-
-def _require_counts(**counts: int) -> None:
-    for key, count in counts.items():
-        if count < 1:
-            raise UsageError(f"{key} is too small. Expected: 1 or more. Received: {count}.")
 
 
 def _relative(path: str, root: str | Path | None) -> str:

@@ -162,7 +162,7 @@ def _collect(
     columns, set_aside, known = rows.columns, rows.set_aside, {}
     confidences = columns.get("confidence", ["nan"] * len(rows))
     indices = columns.get("index", ["-1"] * len(rows))
-    kept, outside, unsure = [], 0, 0
+    kept, outside, unsure, total = [], 0, 0, len(rows) + set_aside.count
     for number, path, text, speaker, start, end, confidence, index in zip(
         rows.line_numbers,
         columns["path"],
@@ -199,7 +199,7 @@ def _collect(
     set_aside.log()
     if not kept:
         raise DataError(
-            f"No words are left of {set_aside.source}: of {len(rows) + set_aside.count} rows, "
+            f"No words are left of {set_aside.source}: of {total} rows, "
             f"{outside} are outside path_prefix {path_prefix!r}, {unsure} are below the confidence "
             f"{min_confidence}, {set_aside.count} were set aside ({set_aside.summary()})."
         )

@@ -187,6 +187,13 @@ class TestWords:
                          if c == number and not y) for number in range(6)]  # fmt: skip
         assert negatives == [3, 3, 4, 4, 4, 3]
 
+    def test_too_few_texts_are_told_once(self, caplog):
+        wsj_style(self.CLIPS, negatives_per_positive=4, draws=3, g2p=spell, name="list")
+        wsj_style(self.CLIPS, negatives_per_positive=3, g2p=spell)
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert told.startswith("list: too few texts") and "3 of 6 clips" in told
+        assert told.endswith("Expected: 4 each. Received: 3 to 4.")
+
     def test_draws_differ_and_repeat(self):
         first = wsj_style(self.CLIPS, negatives_per_positive=2, draws=3, seed=5, g2p=spell)
         again = wsj_style(self.CLIPS, negatives_per_positive=2, draws=3, seed=5, g2p=spell)
@@ -270,6 +277,15 @@ class TestPhrases:
         other = phrase_trials(table_, "easy", num_positives=10, g2p=spell, seed=5)
         assert other.clips != easy.clips
 
+    @pytest.mark.parametrize("kind", ["easy", "hard"])
+    def test_too_few_texts_are_told_once(self, caplog, kind):
+        few = segments(["a", "b", "c"])
+        phrase_trials(few, kind, negatives_per_positive=2, g2p=spell, name="few")
+        assert not caplog.records
+        phrase_trials(few, kind, negatives_per_positive=9, g2p=spell, name="few")
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert "3 of 3 clips" in told and told.endswith("Expected: 9 each. Received: 2 to 2.")
+
     def test_bad_input(self):
         with pytest.raises(UsageError, match="Expected: 'easy' or 'hard'. Received: 'mid'"):
             phrase_trials(segments(["a", "b"]), "mid", g2p=spell)
@@ -299,7 +315,7 @@ class TestChoices:
         with pytest.raises(DataError, match="No clips are left"):
             classification([clip("ab")], ["cd", "ef"])
 
-    def test_wake_words(self):
+    def test_wake_words(self, caplog):
         clips = [clip("ab", 0), clip("cd", 1)]
         vocabulary = ["AB", "ef", "gh", "fg", "7"]
         trials = wake_words(clips, vocabulary, num_random=2, g2p=spell)
@@ -308,7 +324,12 @@ class TestChoices:
         assert found[0] == ("ab", "ab", 1) and found[1] == ("ab", "cd", 0)
         assert all(text in ("ef", "gh", "fg") for _, text, _ in found[2:4])
         assert trials.sha256 == wake_words(clips, vocabulary, num_random=2, g2p=spell).sha256
+        caplog.clear()
         assert wake_words(clips, g2p=spell).num_trials == 4
+        assert not caplog.records  # no random texts were asked for
+        wake_words(clips, vocabulary[:-1], g2p=spell)
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert told.endswith("Expected: 50 each. Received: 3 to 4.")
         with pytest.raises(DataError, match="sound alike"):
             wake_words([clip("ab")], ["AB"], g2p=spell)
 

@@ -98,6 +98,12 @@ def test_filters_by_prefix_and_confidence(tmp_path):
         read_words(root, min_confidence=0)
 
 
+def test_rows_set_aside_are_counted_once(tmp_path):
+    root = folder_with(tmp_path, [row(start="-1"), row() + "\tmore", row(start="-2")])
+    with pytest.raises(DataError, match=r"of 3 rows, 0 are outside .* 3 were set aside \(2 start"):
+        read_words(root)
+
+
 def test_a_list_without_index_and_confidence(tmp_path):
     header = "path\ttext\tspeaker\tstart\tend"
     rows = ["audio/a.flac\tabalone's\t652\t0.88\t1.58"]

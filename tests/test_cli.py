@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,6 +217,20 @@ def test_a_folder_that_is_no_run(run_cli, tmp_path, verb):
     code, out, err = run_cli(verb, tmp_path, *more)
     assert (code, out) == (2, "")
     assert err.startswith("adml: ") and str(tmp_path) in err
+
+
+def test_a_start_says_nothing_of_missing_gpus(tmp_path):
+    """In a process of its own: TensorFlow's native code writes when it is loaded."""
+    if Path("/proc/driver/nvidia").exists():
+        pytest.skip("with a GPU, what TensorFlow's native code says of it is shown")
+    environment = {key: text for key, text in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "adml", "export", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1]
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("adml: ") and str(tmp_path) in line
 
 
 def test_quickstart_of_nothing(run_cli, tmp_path):

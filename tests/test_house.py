@@ -27,6 +27,7 @@ FLOORS = {
     "evaluate": 4,
     "benchmark": 4,
     "step_benchmark": 4,
+    "gradients": 4,
     "quickstart": 4,
     "quickstart_config": 4,
     "training": 3,

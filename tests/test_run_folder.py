@@ -64,6 +64,13 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.fixture
+def untraced(eagerly):
+    """What is evaluated is not traced before."""
+    with eagerly():
+        yield
+
+
 def lists_file(path: Path, **changes) -> Path:
     """A configuration of one list, `words`."""
     trials = {"name": "words", "folder": "test", "min_seconds": 0.2, "negatives": 3} | changes
@@ -71,7 +78,7 @@ def lists_file(path: Path, **changes) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("clean")
+@pytest.mark.usefixtures("clean", "untraced")
 def test_a_list_or_record_of_another_evaluation_is_kept(run, tmp_path, speech_cache, speech_folder):
     def again(config: Path, **more):
         return evaluate_run(
@@ -102,9 +109,9 @@ def test_a_list_or_record_of_another_evaluation_is_kept(run, tmp_path, speech_ca
     assert replaced.record.trials["words"] != done.record.trials["words"]
 
 
+@pytest.mark.usefixtures("clean", "untraced")
 def test_what_another_evaluation_is(run, tmp_path, speech_cache, monkeypatch):
     """Other weights, another bootstrap, or code that may have changed; nothing is evaluated."""
-    monkeypatch.setattr(evaluate, "git_state", lambda folder: ("c" * 40, False))
     record = evaluate_run(run, only=["words"], cache=speech_cache)
     monkeypatch.setattr(evaluate, "evaluate", None)
     told = "record of another evaluation.*Received: other {}. Write the new one"

@@ -65,8 +65,7 @@ def run_loop(
         checkpoints: where the state is saved; always at the end and on an interruption.
         log: where the figures go.
         plan: length and intervals.
-        start_step: steps done before.
-        progress: of the steps done before; counts this stretch too.
+        start_step, progress: the steps done before; `progress` counts this stretch too.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and the state saved.

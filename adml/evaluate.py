@@ -102,7 +102,11 @@ def evaluate(
         command=command,
         created=now(),
         details={n: r.details for n, r in results.items()}
-        | {"step": trained.step, "resamples": resamples},
+        | {
+            "step": trained.step,
+            "resamples": resamples,
+            "trained_commit": _values(trained.folder / "environment.json").get("commit", ""),
+        },
     )
     return record, results
 

@@ -40,6 +40,8 @@ def test_record_tells_all_that_made_the_figures(evaluated, tiny_run):
         assert TrialList.read(tiny_run / "trials" / f"{name}.tsv").sha256 == sha256
     assert record.cost.steps == 5 and record.cost.seconds > 0
     assert record.details["step"] == 5
+    trained = json.loads((tiny_run / "environment.json").read_text())
+    assert record.details["trained_commit"] == trained["commit"]
     assert {"tensorflow", "numpy"} <= set(record.versions)
 
 

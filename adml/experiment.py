@@ -20,6 +20,7 @@ from adml.errors import DataError, UsageError
 from adml.evaluation.records import environment, write_atomically
 from adml.export.saved_model import export
 from adml.models.adml import ADML
+from adml.numerics.autocast import autocast
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.lock import LOCK, sole_trainer
@@ -99,7 +100,7 @@ def train(
         UsageError, DataError, NumericError, Interrupted: see their texts.
     """
     folder = open_run(config, workdir, resume=resume)
-    with sole_trainer(folder):
+    with sole_trainer(folder), autocast(config.training.autocast):
         set_seeds(config.seed)
         if config.training.deterministic:
             tf.config.experimental.enable_op_determinism()

@@ -104,9 +104,7 @@ class Cutter:
         self.noise_snr_db = noise_snr_db
         self.time_masks, self.time_mask_frames = time_masks, time_mask_frames
         self.frequency_masks, self.frequency_mask_bins = frequency_masks, frequency_mask_bins
-        self.window, self.shift = (
-            round(SAMPLE_RATE_HZ * length_ms / 1000) for length_ms in (window_ms, shift_ms)
-        )
+        self.window, self.shift = _samples(window_ms), _samples(shift_ms)
         self.mel_bins = mel_bins
 
     def waveform(
@@ -216,6 +214,10 @@ class Cutter:
         start = _below(rng, max(1, int(self.noise.lengths[code]) - length + 1))
         piece = self.noise.read_samples(code, start, start + length)
         return piece if len(piece) == length else np.resize(piece, length)
+
+
+def _samples(milliseconds: float) -> int:
+    return round(SAMPLE_RATE_HZ * milliseconds / 1000)
 
 
 def _below(rng: np.random.Generator, count: int) -> int:

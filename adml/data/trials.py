@@ -175,10 +175,9 @@ def phrase_trials(
     tell_shortage(name, negatives_per_positive, others)
     texts = sorted({clip.text for clip in clips}.union(*others))
     code = {text: index for index, text in enumerate(texts)}
-    settings = {
-        "kind": kind, "num_positives": num_positives, "seed": seed, "pool": len(pool_texts),
-        "negatives_per_positive": negatives_per_positive, "data": segments.data_hash,
-    }  # fmt: skip
+    settings = {"kind": kind, "num_positives": num_positives, "seed": seed,
+                "pool": len(pool_texts), "negatives_per_positive": negatives_per_positive,
+                "data": segments.data_hash}  # fmt: skip
     negatives = [np.array([code[text] for text in row], int) for row in others]
     return _assemble(name, f"phrases-{kind}", clips, texts, negatives, settings)
 

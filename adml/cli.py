@@ -159,6 +159,13 @@ def _add_quickstart(verbs) -> None:
         help="real speech: a set, or a folder of sets, each with manifest.tsv and words.tsv",
     )
     parser.add_argument(
+        "--test-sets",
+        type=lambda text: text.split(","),
+        default=(),
+        metavar="A,B",
+        help="sets of --speech to test on (default: those called dev, test and the like)",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default: runs/quickstart, numbered)"
     )
     parser.add_argument(

@@ -19,6 +19,7 @@ def quickstart(arguments: argparse.Namespace) -> int:
     result = quickstart(
         arguments.out,
         speech=arguments.speech,
+        test_sets=arguments.test_sets,
         steps=arguments.steps,
         seed=arguments.seed,
         cache=arguments.cache,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,19 +13,27 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from adml.build.trials import write_trials
+from adml.build.trials import build_trials
+from adml.config import Config
 from adml.data.store import PcmStore
 from adml.data.synthetic import make_corpus
 from adml.data.trial_list import TrialList
+from adml.errors import UsageError
 from adml.evaluate import Evaluated, evaluate, results_table
 from adml.evaluation.heatmaps import alignment, confusions
 from adml.evaluation.plots import det_curves, loss_curves, score_histogram
 from adml.evaluation.records import Record, write_record
 from adml.evaluation.report import Picture, write_report
 from adml.experiment import Trained, default_cache, export_run, load_run, train
-from adml.quickstart_config import quickstart_config, real_settings, synthetic_settings
+from adml.quickstart_config import (
+    fit_batch,
+    quickstart_config,
+    real_settings,
+    synthetic_settings,
+)
 from adml.text.g2p import G2P
 from adml.text.phonemes import to_ids
+from adml.training.loop import Interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +52,7 @@ def quickstart(
     out: Path | None = None,
     *,
     speech: Path | None = None,
+    test_sets: Sequence[str] = (),
     steps: int | None = None,
     seed: int = 0,
     cache: Path | None = None,
@@ -54,6 +65,7 @@ def quickstart(
         out: run folder; "runs/quickstart", with a number where it exists, if None.
         speech: a set of real speech (manifest.tsv, words.tsv), or a folder of sets; None makes a
             synthetic corpus.
+        test_sets: names of the sets of `speech` to test on; told by their names where empty.
         steps: training steps.
         seed: of the corpus and the run.
         cache: folder for decoded speech and the synthetic corpus.
@@ -61,30 +73,33 @@ def quickstart(
         voices: number of synthetic voices.
 
     Raises:
-        UsageError, DataError: the speech or the folder cannot be used; the text says why.
+        UsageError, DataError: the speech or the folder cannot be used; the text says why. All but
+            damage to the recordings of a test shows before the training.
+        Interrupted: the training was asked to stop; the text says how to go on.
     """
-    cache = cache or default_cache()
+    if test_sets and speech is None:
+        raise UsageError("Test sets were named, but no speech. Expected: --speech DIR with them.")
+    cache, g2p = cache or default_cache(), G2P()
     folder = Path(out) if out is not None else _free_folder(Path("runs/quickstart"))
     times: dict[str, float] = {}
     with _stage("speech", times):
         if speech is None:
-            root = make_corpus(
-                cache / f"synthetic-{words}-{voices}-{seed}",
-                num_words=words,
-                num_voices=voices,
-                seed=seed,
-            )
+            place = cache / f"synthetic-{words}-{voices}-{seed}"
+            root = make_corpus(place, num_words=words, num_voices=voices, seed=seed).resolve()
             settings = synthetic_settings()
         else:
-            root, settings = real_settings(Path(speech))
+            root, settings = real_settings(Path(speech), test_sets)
         config = quickstart_config(root, settings, STEPS if steps is None else steps, seed)
+        share = config.data.held_out_speakers
+        drawn = config.evaluation.trials
+        lists = [build_trials(trials, root, g2p, held_out=share) for trials in drawn]
+        config = fit_batch(config, cache, g2p)
     with _stage("training", times):
-        train(config, folder, cache=cache)
+        _train(config, folder, cache)
     with _stage("evaluation", times):
         trained, untrained = load_run(folder), load_run(folder, untrained=True)
-        g2p = G2P()
-        share = config.data.held_out_speakers
-        lists = write_trials(config.evaluation.trials, root, g2p, folder / "trials", held_out=share)
+        for trials in lists:
+            trials.write(folder / "trials" / f"{trials.name}.tsv")
         done = _evaluated(trained, lists, root, cache, g2p, config.name)
         before = _evaluated(untrained, lists, root, cache, g2p, f"{config.name}-untrained")
     with _stage("plots", times):
@@ -100,6 +115,18 @@ def _stage(name: str, times: dict[str, float]):
     start = time.perf_counter()
     yield
     times[name] = time.perf_counter() - start
+
+
+def _train(config: Config, folder: Path, cache: Path) -> None:
+    """Train; where that is interrupted, say which commands do what is left."""
+    try:
+        train(config, folder, cache=cache)
+    except Interrupted as stopped:
+        where = shlex.quote(str(folder))
+        raise Interrupted(
+            f"{stopped} A quickstart cannot be resumed itself; these do the rest of it: "
+            f"adml train --resume --out {where}; adml evaluate {where}; adml export {where}"
+        ) from None
 
 
 def _free_folder(folder: Path) -> Path:
@@ -190,7 +217,11 @@ def _draw_alignment(
         training=False,
     )
     alignment(
-        outputs["attention"][0].numpy(), symbols, picture, title=f"Alignment of “{clip.text}”"
+        outputs["attention"][0].numpy(),
+        symbols,
+        picture,
+        title=f"Alignment of “{clip.text}”",
+        shift_ms=trained.config.features.shift_ms,
     )
     return clip.text
 

@@ -233,6 +233,20 @@ def test_a_start_says_nothing_of_missing_gpus(tmp_path):
     assert line.startswith("adml: ") and str(tmp_path) in line
 
 
+@pytest.mark.parametrize(
+    ("named", "code", "words"),
+    [("absent", 2, ["'absent'", "--test-sets"]), ("train,test", 2, ["none to train on"])],
+)
+def test_quickstart_of_test_sets_that_cannot_be(
+    run_cli, speech_folder, tmp_path, named, code, words
+):
+    given = ["--speech", speech_folder, "--out", tmp_path / "run", "--test-sets", named]
+    received, _, err = run_cli("quickstart", *given)
+    assert received == code and all(word in err for word in words)
+    assert run_cli("quickstart", "--test-sets", "test", "--out", tmp_path / "run")[0] == 2
+    assert not (tmp_path / "run").exists()
+
+
 def test_quickstart_of_nothing(run_cli, tmp_path):
     code, _, err = run_cli("quickstart", "--speech", tmp_path / "absent", "--out", tmp_path / "run")
     assert code == 2 and "absent" in err

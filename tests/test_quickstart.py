@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from adml.cli import main
 from adml.config import load_config
 from adml.errors import DataError, UsageError
 from adml.evaluation.records import read_record
 from adml.quickstart import quickstart
-from adml.quickstart_config import quickstart_config, real_settings, synthetic_settings
+from adml.quickstart_config import (
+    KEYWORDS,
+    fit_batch,
+    quickstart_config,
+    real_settings,
+    synthetic_settings,
+)
+from adml.text.g2p import G2P
 from adml.training.log import read_metrics
+from adml.training.loop import Interrupted
+from adml.training.step import TrainingStep
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -89,7 +104,75 @@ def test_nothing_is_overwritten(real, speech_folder, speech_cache):
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_a_single_set_is_parted_by_speaker(speech_set, tmp_path):
+def test_interrupted_it_says_which_commands_do_the_rest(
+    speech_folder, speech_cache, tmp_path, eagerly, monkeypatch, capsys
+):
+    """A real SIGTERM in the first step; the commands it names are run as they stand."""
+    step = TrainingStep.__call__
+
+    def stopped(self, *given):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *given)
+
+    folder = tmp_path / "my run"
+    with eagerly(), monkeypatch.context() as patch:
+        patch.setattr(TrainingStep, "__call__", stopped)
+        with pytest.raises(Interrupted, match="step 1 of 2.*cannot be resumed itself") as caught:
+            quickstart(folder, speech=speech_folder, steps=2, cache=speech_cache)
+    monkeypatch.setenv("ADML_CACHE", str(speech_cache))
+    commands = re.findall(r"adml (train|evaluate|export)( [^;]+)", str(caught.value))
+    assert [verb for verb, _ in commands] == ["train", "evaluate", "export"]
+    with eagerly():
+        for verb, rest in commands:
+            assert main([verb, *shlex.split(rest)]) == 0, capsys.readouterr().err
+    assert read_metrics(folder / "metrics.csv")["step"] == [2]
+    assert (folder / "records" / "quickstart.json").is_file()
+    assert (folder / "export" / "acoustic").is_dir()
+
+
+def test_what_cannot_be_tested_shows_before_the_training(
+    speech_set, tmp_path, speech_cache, monkeypatch
+):
+    for name in ("train", "test"):
+        speech_set(tmp_path / name)
+    words = tmp_path / "test" / "words.tsv"
+    lines = words.read_text().splitlines()
+    words.write_text("\n".join([lines[0], *(row for row in lines if "\tgreen\t" in row)]) + "\n")
+    monkeypatch.setattr("adml.quickstart.train", lambda *_, **__: pytest.fail("it trains"))
+    with pytest.raises(DataError, match="'held-out-test' cannot have negatives.*'green' only"):
+        quickstart(tmp_path / "run", speech=tmp_path, steps=2, cache=speech_cache)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("sets", "named", "tested", "reason"),
+    [
+        (["latest", "devices", "contest", "dev-clean"], (), ["dev-clean"], "part of the name"),
+        (["a", "TEST2", "x_eval", "valid"], (), ["TEST2", "valid", "x_eval"], "part of the name"),
+        (["latest", "devices"], (), None, "no set is called dev or test"),
+        (["dev", "test"], (), None, "every set is called dev or test"),
+        (["dev", "test", "b"], ("b",), ["b"], "named by --test-sets"),
+        (["one", "two words"], ("two words",), ["two words"], "named by --test-sets"),
+    ],
+)
+def test_which_sets_are_tested_on_and_why(
+    speech_set, tmp_path, caplog, sets, named, tested, reason
+):
+    caplog.set_level("INFO")
+    for name in sets:
+        speech_set(tmp_path / name, speakers=8)
+    _, settings = real_settings(tmp_path, named)
+    lists = settings["trials"]
+    assert sorted(entry["folder"] for entry in lists[:-1]) == sorted(tested or sets)
+    assert settings["data.train"] == sorted(set(sets) - set(tested or ()))
+    assert all(entry["held_out_only"] == (tested is None) for entry in lists)
+    assert all(re.fullmatch(r"\w[\w.-]*", entry["name"]) for entry in lists)
+    told = [record.getMessage() for record in caplog.records if "ing on: " in record.getMessage()]
+    assert told[0] == f"training on: {', '.join(settings['data.train'])}"
+    assert told[1].startswith("testing on: ") and reason in told[1]
+
+
+def test_a_single_set_is_parted_by_speaker(speech_set, speech_cache, tmp_path, caplog):
     speech_set(tmp_path / "alone", speakers=8)
     root, settings = real_settings(tmp_path / "alone")
     assert root == tmp_path and settings["data.train"] == ["alone"]
@@ -97,19 +180,32 @@ def test_a_single_set_is_parted_by_speaker(speech_set, tmp_path):
     assert all(trials["held_out_only"] for trials in settings["trials"])
     config = quickstart_config(root, settings, steps=3, seed=1)
     assert config.training.steps == 3 and config.seed == 1
-    assert 2 <= config.batches.keywords < 48
+    batches = fit_batch(config, speech_cache, G2P()).batches
+    assert 2 <= batches.keywords < KEYWORDS and batches.min_utterances == 2
+    assert f"a batch takes {batches.keywords} keywords, not 48, of the" in caplog.text
 
 
-def test_a_large_corpus_has_the_full_batch(speech_folder, monkeypatch):
-    import adml.quickstart_config as module
+def test_where_nothing_is_said_twice_one_utterance_is_enough(
+    speech_set, speech_cache, tmp_path, caplog
+):
+    for name in ("train", "test"):
+        speech_set(tmp_path / name, speakers=1)
+    root, settings = real_settings(tmp_path)
+    config = fit_batch(quickstart_config(root, settings, 3, 0), speech_cache, G2P())
+    assert config.batches.min_utterances == 1 and config.batches.keywords >= 7
+    assert "said at all" in caplog.text
+    one = tmp_path / "train" / "words.tsv"
+    one.write_text("\n".join(one.read_text().splitlines()[:2]) + "\n")
+    with pytest.raises(DataError, match=r"too few keywords.*segments\. Give more speech"):
+        fit_batch(quickstart_config(root, settings, 3, 0), speech_cache, G2P())
 
-    class Many:
-        texts = range(500)
-        text = [number // 2 for number in range(1000)]
 
-    monkeypatch.setattr(module, "build_segments_of", lambda config: Many())
-    settings = synthetic_settings()
-    assert quickstart_config(speech_folder, settings, 3, 0).batches.keywords == module.KEYWORDS
+def test_a_large_corpus_has_the_full_batch(speech_folder, monkeypatch, caplog):
+    many = SimpleNamespace(num_keywords=500)
+    monkeypatch.setattr("adml.quickstart_config.build_source", lambda *_: many)
+    config = quickstart_config(speech_folder, synthetic_settings(), 3, 0)
+    assert fit_batch(config, None, None).batches == replace(config.batches, keywords=KEYWORDS)
+    assert not caplog.records
 
 
 def test_speech_that_is_not_there_is_named(tmp_path, speech_set):

@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_score,
         _add_g2p,
         _add_results,
+        _add_gradients,
         _add_benchmark,
     ):
         add(verbs)
@@ -109,6 +110,12 @@ def _verb(verbs, name: str, text: str, command) -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(command=command)
     return parser
+
+
+def _cache_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
+    )
 
 
 def _config_options(parser: argparse.ArgumentParser) -> None:
@@ -126,9 +133,7 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speech", type=Path, metavar="DIR", help="folder of aligned speech sets (data.root)"
     )
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
-    )
+    _cache_option(parser)
 
 
 def _positive(text: str) -> int:
@@ -172,7 +177,7 @@ def _add_quickstart(verbs) -> None:
         "--steps", type=_positive, metavar="N", help="training steps (default: what fits the time)"
     )
     parser.add_argument("--seed", type=_seed, default=0)
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder for decoded speech")
+    _cache_option(parser)
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
 
 
@@ -208,9 +213,7 @@ def _add_evaluate(verbs) -> None:
     parser.add_argument(
         "--untrained", action="store_true", help="evaluate the initial weights, for comparison"
     )
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
-    )
+    _cache_option(parser)
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="where the record goes (default: in the run)"
     )
@@ -266,6 +269,19 @@ def _add_results(verbs) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: stdout")
 
 
+def _add_gradients(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "gradients",
+        "Show how hard each loss term pulls on each encoder, and whether against the others.",
+        commands.gradients,
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
+    parser.add_argument("--batches", type=_positive, default=4, metavar="N", help="to average over")
+    _cache_option(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _add_benchmark(verbs) -> None:
     parser = _verb(
         verbs,
@@ -275,4 +291,5 @@ def _add_benchmark(verbs) -> None:
     )
     parser.add_argument("--batch", type=_positive, default=64, metavar="B")
     parser.add_argument("--rounds", type=_positive, default=5, metavar="N")
+    parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
     parser.add_argument("--json", action="store_true", help="print JSON")

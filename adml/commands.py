@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -147,12 +148,24 @@ def results(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def gradients(arguments: argparse.Namespace) -> int:
+    """Print what each loss term asks of the encoders."""
+    from adml.gradients import format_gradients, term_gradients
+
+    rows = term_gradients(arguments.run, cache=arguments.cache, batches=arguments.batches)
+    if arguments.json:
+        _print_json([dataclasses.asdict(row) for row in rows])
+    else:
+        sys.stdout.write(format_gradients(rows) + "\n")
+    return 0
+
+
 def benchmark(arguments: argparse.Namespace) -> int:
     """Print the benchmark."""
     from adml.benchmark import benchmark, format_benchmark
     from adml.step_benchmark import format_step_benchmark, step_benchmark
 
-    values = benchmark(batch_size=arguments.batch, rounds=arguments.rounds)
+    values = benchmark(arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16)
     step = step_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
     if arguments.json:
         _print_json({"encoder": values, "step": step})

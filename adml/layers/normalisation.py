@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.numerics.replicas import differentiable_sum, num_replicas
+from adml.numerics.similarity import at_least_float32
 
 
 class MaskedBatchNorm(keras.layers.Layer):
@@ -14,7 +15,7 @@ class MaskedBatchNorm(keras.layers.Layer):
         y = m (gamma (x - mean) / sqrt(var + epsilon) + beta),   mean = sum(m x) / sum(m)
 
     and likewise the biased variance. In training the sums run over the replicas too, so that
-    two replicas normalise as one does. Statistics are float32 whatever the policy.
+    two replicas normalise as one does. Statistics are float32, or float64 under that policy.
 
     Args:
         momentum: Weight of the past in the moving averages (chosen: 0.95, for short runs).
@@ -29,11 +30,12 @@ class MaskedBatchNorm(keras.layers.Layer):
     def build(self, input_shape) -> None:
         """Makes gamma, beta and the moving averages, one per channel."""
         shape = (tf.TensorShape(input_shape)[-1],)
-        self.gamma = self.add_weight(name="gamma", shape=shape, dtype="float32",
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        self.gamma = self.add_weight(name="gamma", shape=shape, dtype=dtype,
                                      initializer="ones", experimental_autocast=False)
-        self.beta = self.add_weight(name="beta", shape=shape, dtype="float32",
+        self.beta = self.add_weight(name="beta", shape=shape, dtype=dtype,
                                     initializer="zeros", experimental_autocast=False)
-        moving = {"shape": shape, "dtype": "float32", "trainable": False,
+        moving = {"shape": shape, "dtype": dtype, "trainable": False,
                   "experimental_autocast": False,
                   "synchronization": tf.VariableSynchronization.ON_READ,
                   "aggregation": tf.VariableAggregation.MEAN}
@@ -68,8 +70,9 @@ class MaskedBatchNorm(keras.layers.Layer):
 
     @staticmethod
     def _fits_fused_kernel(inputs: tf.Tensor, valid: tf.Tensor | None) -> bool:
-        """Whether one kernel can do it all: nothing padded, one replica, two axes."""
-        return valid is None and inputs.shape.rank == 2 and num_replicas() == 1
+        """Whether one kernel can do it all: nothing padded, one replica, two axes, no float64."""
+        plain = valid is None and inputs.shape.rank == 2 and inputs.dtype != tf.float64
+        return plain and num_replicas() == 1
 
     def _fused(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalises `[N, C]` in training with the runtime's own kernel."""
@@ -83,10 +86,10 @@ class MaskedBatchNorm(keras.layers.Layer):
 
     def _batch_statistics(self, inputs, valid) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns mean and biased variance `[C]` over valid frames of all replicas."""
-        values = tf.cast(inputs, tf.float32)
+        values = at_least_float32(inputs)
         if valid is None:
             valid = tf.ones_like(values[..., :1])
-        valid = tf.cast(valid, tf.float32)
+        valid = tf.cast(valid, values.dtype)
         axes = list(range(inputs.shape.rank - 1))
         count = tf.reduce_sum(valid)
         total = tf.maximum(count, 1.0)
@@ -115,7 +118,8 @@ def _joined_statistics(count, mean, squares) -> tuple[tf.Tensor, tf.Tensor]:
     ones may meet in another order on another replica and wait for each other for ever.
     """
     context = tf.distribute.get_replica_context()
-    own = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+    own = tf.one_hot(context.replica_id_in_sync_group, context.num_replicas_in_sync,
+                     dtype=mean.dtype)
     row = tf.concat([[count], mean, squares], axis=0)
     rows = differentiable_sum(tf.tensordot(own, row, axes=0))
     counts, means, squares = tf.split(rows, [1, mean.shape[0], mean.shape[0]], axis=1)

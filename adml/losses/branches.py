@@ -55,10 +55,10 @@ class UtteranceTerms(keras.layers.Layer):
             "learn_infonce": learn_infonce,
         }
         self.prototype_scale = LearnableScale(
-            prototype_scale, name="prototype_scale", trainable=learn_prototype
+            prototype_scale, name="prototype_scale", trainable=learn_prototype, dtype=self.dtype
         )
         self.infonce_scale = LearnableScale(
-            infonce_scale, name="infonce_scale", trainable=learn_infonce
+            infonce_scale, name="infonce_scale", trainable=learn_infonce, dtype=self.dtype
         )
 
     def call(self, outputs, batch, reduction: Reduction) -> dict[str, tf.Tensor]:
@@ -149,7 +149,7 @@ class PhonemeTerms(keras.layers.Layer):
         if adams and kind in WITH_MARGINS:
             self.adaptive_margins = AdaptiveMargins(
                 num_classes, alpha, beta, margin, parametrisation, name="adaptive_margins",
-                trainable=self.trainable,
+                trainable=self.trainable, dtype=self.dtype,
             )  # fmt: skip
 
     def call(self, outputs, batch, reduction: Reduction) -> dict[str, tf.Tensor]:

@@ -68,7 +68,7 @@ class AdaptiveMargins(keras.layers.Layer):
         # A negative class is outside the loss; any triple will do.
         classes = tf.maximum(classes, tf.zeros([], classes.dtype))
         # A sum over one-hot rows instead of tf.gather: its gradient is dense and repeatable.
-        chosen = tf.one_hot(classes, self.settings["num_classes"])
+        chosen = tf.one_hot(classes, self.settings["num_classes"], dtype=self.dtype)
         vectors = (self._positive(self.raw_alpha), self._positive(self.raw_beta), self.raw_margin)
         return tuple(tf.reduce_sum(chosen * vector, axis=1) for vector in vectors)
 

@@ -45,6 +45,7 @@ class TotalLoss(keras.layers.Layer):
         keyword_margin: None: the default of the kind.
         keyword_initial_margin_fraction: share of the margin at the first step (see
             `KeywordClassifier`).
+        dtype: of the constants and class weights: "float32", or "float64" for a float64 model.
 
     Raises:
         ValueError: a kind is unknown, or a classifier has fewer than two classes.
@@ -67,10 +68,10 @@ class TotalLoss(keras.layers.Layer):
         keyword_exponent: float = 3.0, keyword_balance: float = 0.7, keyword_variant: str = "C",
         keyword_initial_margin_fraction: float = 1.0,
         adversarial_phoneme_weight: float = 1.0, adversarial_utterance_weight: float = 1.0,
-        ctc_weight: float = 0.0, name: str = "total_loss",
+        ctc_weight: float = 0.0, name: str = "total_loss", dtype: str = "float32",
     ) -> None:  # fmt: skip
         arguments = dict(locals())
-        super().__init__(name=name, dtype="float32", autocast=False)
+        super().__init__(name=name, dtype=dtype, autocast=False)
         self.settings = {key: arguments[key] for key in sorted(arguments) if key not in _NO_SETTING}
         self.term_weights = {
             key.removesuffix("_weight"): float(value)
@@ -82,12 +83,12 @@ class TotalLoss(keras.layers.Layer):
             utterance_alpha, utterance_beta, utterance_margin, prototype_scale, infonce_scale,
             learn_prototype=rpl_prototype_weight != 0,
             learn_infonce=utterance_infonce_weight != 0,
-            name="utterance_terms",
+            name="utterance_terms", dtype=dtype,
         )  # fmt: skip
         self.phoneme_terms = PhonemeTerms(
             phoneme_kind, num_phoneme_classes, phoneme_alpha, phoneme_beta, phoneme_margin,
             adams, adams_parametrisation, clat_temperature,
-            trainable=phoneme_weight != 0, name="phoneme_terms",
+            trainable=phoneme_weight != 0, name="phoneme_terms", dtype=dtype,
         )  # fmt: skip
         self.keyword_classifier = None
         if keyword_kind in WITH_CLASSES:
@@ -95,7 +96,7 @@ class TotalLoss(keras.layers.Layer):
                 num_keyword_classes, embedding_dim, keyword_kind, keyword_scale, keyword_margin,
                 keyword_exponent, keyword_balance, keyword_variant,
                 keyword_initial_margin_fraction,
-                trainable=keyword_weight != 0, name="keyword_classifier",
+                trainable=keyword_weight != 0, name="keyword_classifier", dtype=dtype,
             )  # fmt: skip
 
     # Nothing below branches on a tensor, and AutoGraph would double the time to trace a step.
@@ -192,7 +193,7 @@ class TotalLoss(keras.layers.Layer):
             name: value if weights[name] else tf.stop_gradient(value)
             for name, value in terms.items()
         }
-        return {**curves, "total": tf.add_n(parts) if parts else tf.zeros([], tf.float32)}
+        return {**curves, "total": tf.add_n(parts) if parts else tf.zeros([], self.dtype)}
 
 
 _NO_SETTING = ("self", "name", "__class__")

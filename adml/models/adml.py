@@ -58,7 +58,8 @@ class ADML(keras.Model):
         self.attention = (CrossAttention(embedding_dim, projections, dtype=policy,
                                          name="attention") if phoneme_branch else None)
         adversary = adversary_phoneme or adversary_utterance
-        self.reversal = GradientReversal(reversal_strength) if adversary else None
+        self.reversal = (GradientReversal(reversal_strength, dtype=policy) if adversary
+                         else None)
         self.modality = (ModalityClassifier(256, embedding_dim, dtype=policy, name="modality")
                          if adversary else None)
         self.frame_classifier = (FrameClassifier(ctc_classes, embedding_dim, dtype=policy,

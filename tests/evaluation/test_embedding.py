@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adml.audio.features import LogMel
 from adml.errors import DataError, NumericError
 from adml.evaluation.embedding import Embedder, padded_phonemes, padded_samples
+from adml.models.acoustic import AcousticEncoder
+from adml.models.text import TextEncoder
 
 
 def clips_of(lengths, seed=0):
@@ -47,6 +50,19 @@ def test_neighbours_and_batch_size_change_nothing(embedder, toys):
     embedded = embedder.phonemes(rows)
     np.testing.assert_array_equal(embedded[1], embedded[3])
     np.testing.assert_allclose(embedded[2:3], small.phonemes(rows[2:3]), atol=1e-6)
+
+
+def test_neighbours_change_nothing_with_encoders_of_full_size():
+    """From the waveform on; the moving averages are away from 0 and 1."""
+    acoustic, text = AcousticEncoder(), TextEncoder()
+    features = tf.random.stateless_normal([4, 30, 40], [1, 2])
+    acoustic(features, tf.constant([30, 20, 9, 4]), training=True)
+    embedder = Embedder(acoustic, text, LogMel(), progress=False)
+    clips, rows = clips_of([900, 3000, 7000, 1600]), [[3, 9, 4, 4, 1], [7], [2, 5]]
+    alone = np.concatenate([embedder.audio([clip]) for clip in clips])
+    np.testing.assert_allclose(embedder.audio(clips), alone, atol=1e-6)
+    alone = np.concatenate([embedder.phonemes([row]) for row in rows])
+    np.testing.assert_allclose(embedder.phonemes(rows), alone, atol=1e-6)
 
 
 def test_batches_stay_within_the_sample_limit(toys):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adml import __version__, commands
+from adml.arguments import positive, seed, share
 from adml.errors import AdmlError, DataError
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 
@@ -136,20 +137,6 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     _cache_option(parser)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, received {text!r}")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(
-            f"expected a number from 0 to 2**32 - 1, received {text!r}"
-        )
-    return int(text)
-
-
 def _add_quickstart(verbs) -> None:
     parser = _verb(
         verbs,
@@ -174,9 +161,9 @@ def _add_quickstart(verbs) -> None:
         "--out", type=Path, metavar="DIR", help="run folder (default: runs/quickstart, numbered)"
     )
     parser.add_argument(
-        "--steps", type=_positive, metavar="N", help="training steps (default: what fits the time)"
+        "--steps", type=positive, metavar="N", help="training steps (default: what fits the time)"
     )
-    parser.add_argument("--seed", type=_seed, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     _cache_option(parser)
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
 
@@ -209,6 +196,9 @@ def _add_evaluate(verbs) -> None:
     )
     parser.add_argument(
         "--trials", action="append", default=[], metavar="NAME", help="only this list (repeatable)"
+    )
+    parser.add_argument(
+        "--ctc-weight", type=share, default=0.0, metavar="W", help="score by cosine - W * CTC cost"
     )
     parser.add_argument(
         "--untrained", action="store_true", help="evaluate the initial weights, for comparison"
@@ -277,7 +267,7 @@ def _add_gradients(verbs) -> None:
         commands.gradients,
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
-    parser.add_argument("--batches", type=_positive, default=4, metavar="N", help="to average over")
+    parser.add_argument("--batches", type=positive, default=4, metavar="N", help="to average over")
     _cache_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -289,7 +279,7 @@ def _add_benchmark(verbs) -> None:
         "Measure utterances per CPU-second of the encoder and the training step.",
         commands.benchmark,
     )
-    parser.add_argument("--batch", type=_positive, default=64, metavar="B")
-    parser.add_argument("--rounds", type=_positive, default=5, metavar="N")
+    parser.add_argument("--batch", type=positive, default=64, metavar="B")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N")
     parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -55,6 +55,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         only=tuple(arguments.trials),
         untrained=arguments.untrained,
         record_path=arguments.record,
+        ctc_weight=arguments.ctc_weight,
         cache=arguments.cache,
         overwrite=arguments.overwrite,
     )

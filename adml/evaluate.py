@@ -16,6 +16,7 @@ from adml.config_file import to_mapping
 from adml.data.store import PcmStore
 from adml.data.trial_list import TrialList
 from adml.errors import DataError, UsageError
+from adml.evaluation.embedded import cosine
 from adml.evaluation.embedding import Embedder
 from adml.evaluation.records import (
     Cost,
@@ -27,6 +28,7 @@ from adml.evaluation.records import (
     write_record,
 )
 from adml.evaluation.results import format_figure, markdown_table, metric_title
+from adml.evaluation.second_stage import SecondStage
 from adml.evaluation.suites import SuiteResult, evaluate_trials
 from adml.experiment import Trained, default_cache, load_run, read_values
 from adml.text.g2p import G2P
@@ -60,6 +62,7 @@ def evaluate(
     command: str = "",
     name: str | None = None,
     g2p: G2P | None = None,
+    ctc_weight: float = 0.0,
 ) -> tuple[Record, dict[str, SuiteResult]]:
     """Score every list with a model and record the figures.
 
@@ -72,6 +75,7 @@ def evaluate(
         command: that repeats the run, for the record.
         name: of the record; the configuration's where it is None.
         g2p: texts to phonemes.
+        ctc_weight: above 0 the score is the cosine less so much of the CTC cost a phoneme.
 
     Returns:
         The record and the results by list.
@@ -84,8 +88,9 @@ def evaluate(
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
         read = _clip_reader(trials, Path(root), cache or default_cache())
+        score = _second_stage(trained, read, g2p, ctc_weight) if ctc_weight else cosine
         results[trials.name] = evaluate_trials(
-            embedder, trials, read, g2p, training_texts=texts, resamples=resamples
+            embedder, trials, read, g2p, training_texts=texts, score=score, resamples=resamples
         )
     commit, dirty = git_state(Path(__file__).parent)
     record = Record(
@@ -102,13 +107,35 @@ def evaluate(
         command=command,
         created=now(),
         details={n: r.details for n, r in results.items()}
-        | {
-            "step": trained.step,
-            "resamples": resamples,
-            "trained_commit": _values(trained.folder / "environment.json").get("commit", ""),
-        },
+        | _made_of(trained, resamples, ctc_weight),
     )
     return record, results
+
+
+def _made_of(trained: Trained, resamples: int, ctc_weight: float) -> dict:
+    commit = _values(trained.folder / "environment.json").get("commit", "")
+    return {
+        "step": trained.step,
+        "resamples": resamples,
+        "ctc_weight": ctc_weight,
+        "trained_commit": commit,
+    }
+
+
+def _second_stage(trained: Trained, read, g2p: G2P, weight: float) -> SecondStage:
+    model, log_mel = trained.model, trained.log_mel
+    if model.frame_classifier is None:
+        raise UsageError(
+            f"The run in {trained.folder} has no frame classifier, so it has no CTC cost. "
+            "Expected: a run trained with losses.ctc_weight above 0. Evaluate without --ctc-weight."
+        )
+
+    def frame_logits(waveform, lengths):
+        features, frame_lengths = log_mel(waveform, lengths)
+        frames, _ = model.acoustic(features, frame_lengths, training=False)
+        return model.frame_classifier(frames), frame_lengths
+
+    return SecondStage(frame_logits, read, g2p, weight=weight)
 
 
 def _clip_reader(trials: TrialList, root: Path, cache: Path):
@@ -128,6 +155,7 @@ def evaluate_run(
     record_path: Path | None = None,
     cache: Path | None = None,
     overwrite: bool = False,
+    ctc_weight: float = 0.0,
 ) -> Evaluated:
     """Evaluate a run folder on the lists of a configuration and write lists and record.
 
@@ -140,6 +168,7 @@ def evaluate_run(
         record_path: where the record goes; `records/` of the run where None.
         cache: folder for decoded speech.
         overwrite: replace another list of a name, or the record of another evaluation.
+        ctc_weight: of a second stage, see `adml.evaluation.second_stage`; 0: the cosine alone.
 
     Raises:
         UsageError: a list or record would be lost.
@@ -155,28 +184,33 @@ def evaluate_run(
     g2p = G2P()
     share = trained.config.data.held_out_speakers
     name = trained.config.name + ("-untrained" if untrained else "")
+    name += f"-ctc{ctc_weight:g}" if ctc_weight else ""
     path = record_path or trained.folder / "records" / f"{name}.json"
     folder, resamples = trained.folder / "trials", config.evaluation.resamples
     lists = write_trials(chosen, root, g2p, folder, held_out=share, overwrite=overwrite)
     if path.exists() and not overwrite:
-        _require_same(path, trained, lists, resamples)
-    command = (
-        shlex.join(["adml", *sys.argv[1:]]) if sys.argv[0].endswith(("adml", "__main__.py")) else ""
-    )
+        _require_same(path, trained, lists, resamples, ctc_weight)
     record, results = evaluate(
         trained,
         lists,
         root,
         cache=cache,
         resamples=resamples,
-        command=command,
+        command=_command(),
         name=name,
         g2p=g2p,
+        ctc_weight=ctc_weight,
     )
     return Evaluated(record, write_record(record, path), results)
 
 
-def _require_same(path: Path, trained: Trained, lists: Sequence[TrialList], resamples: int) -> None:
+def _command() -> str:
+    """What was typed, where `adml` was; it goes into the record."""
+    typed = sys.argv[0].endswith(("adml", "__main__.py"))
+    return shlex.join(["adml", *sys.argv[1:]]) if typed else ""
+
+
+def _require_same(path, trained: Trained, lists: Sequence[TrialList], resamples, ctc_weight):
     """Refuse to lose the record of another evaluation; the same one may be made again."""
     advice = "Write the new one elsewhere by --record FILE, or replace this one by --overwrite."
     try:
@@ -189,6 +223,7 @@ def _require_same(path: Path, trained: Trained, lists: Sequence[TrialList], resa
         "configuration": to_mapping(trained.config),
         "step": trained.step,
         "resamples": resamples,
+        "weight of the second stage": ctc_weight,
         "code": (commit, False),
     }
     found = {
@@ -196,6 +231,7 @@ def _require_same(path: Path, trained: Trained, lists: Sequence[TrialList], resa
         "configuration": earlier.config,
         "step": earlier.details.get("step"),
         "resamples": earlier.details.get("resamples"),
+        "weight of the second stage": earlier.details.get("ctc_weight", 0.0),
         "code": (earlier.commit, earlier.dirty or dirty),
     }
     other = [what for what, value in wanted.items() if found[what] != value]

@@ -259,7 +259,7 @@ def test_quickstart_of_nothing(run_cli, tmp_path):
 @pytest.mark.parametrize(
     "command",
     [["benchmark", "--batch", "0"], ["benchmark", "--rounds", "-1"], ["quickstart", "--steps", "0"],
-     ["quickstart", "--seed", "-1"]],
+     ["quickstart", "--seed", "-1"], ["evaluate", "run", "--ctc-weight", "-0.5"]],
 )  # fmt: skip
 def test_counts_below_one_are_usage_errors(command, capsys):
     with pytest.raises(SystemExit) as caught:

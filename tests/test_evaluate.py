@@ -69,6 +69,18 @@ def test_untrained_control_is_of_the_same_trials(evaluated, untrained):
     assert "seen" not in untrained.record.metrics["words"]
 
 
+def test_second_stage_needs_a_frame_classifier(tiny_run, speech_cache, tmp_path):
+    with pytest.raises(UsageError, match="no frame classifier.*Evaluate without --ctc-weight"):
+        evaluate_run(
+            tiny_run,
+            cache=speech_cache,
+            only=["words"],
+            record_path=tmp_path / "two.json",
+            ctc_weight=0.05,
+        )
+    assert not (tmp_path / "two.json").exists()
+
+
 def test_table_has_a_row_for_every_model_list_and_part(evaluated, untrained):
     assert evaluated.table.count("\n") == 2 + sum(map(len, evaluated.record.metrics.values()))
     table = results_table([("trained", evaluated.record), ("before", untrained.record)])

@@ -21,6 +21,7 @@ LONGEST_FUNCTION = 60
 FLOORS = {
     "cli": 5,
     "commands": 5,
+    "arguments": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

@@ -161,6 +161,15 @@ class Embedder:
         return None if self._progress else True
 
 
+def clip_buckets(
+    lengths: Sequence[int], *, max_batch_samples: int = 1_600_000, max_batch_items: int = 256
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (padded samples, indices of clips) of batches of like length, the longest first."""
+    limit = max_batch_samples
+    counts = np.asarray(lengths, dtype=np.int32)
+    return _buckets(counts, padded_samples, lambda width: limit // width, max_batch_items)
+
+
 def clip_problem(clip: np.ndarray) -> str | None:
     """Say why samples cannot be embedded, or None where they can."""
     array = np.asarray(clip)

@@ -34,6 +34,7 @@ def test_record_tells_all_that_made_the_figures(evaluated, tiny_run):
     assert evaluated.path == tiny_run / "records" / f"{record.name}.json"
     assert read_record(evaluated.path) == record
     assert record.config["training"]["steps"] == 5
+    assert record.config["data"]["root"] == "", "a record can be given to others"
     assert record.data_hash == json.loads((tiny_run / "data.json").read_text())["data_hash"]
     assert set(record.trials) == set(record.metrics) == {"words", "choice"}
     for name, sha256 in record.trials.items():

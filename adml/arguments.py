@@ -28,3 +28,11 @@ def seed(text: str) -> int:
             f"expected a number from 0 to 2**32 - 1, received {text!r}"
         )
     return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Names with commas between, spaces around them dropped."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"expected names with commas between, received {text!r}")
+    return found

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adml import __version__, commands
-from adml.arguments import positive, seed, share
+from adml.arguments import names, positive, seed, share
 from adml.errors import AdmlError, DataError
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 
@@ -152,7 +152,7 @@ def _add_quickstart(verbs) -> None:
     )
     parser.add_argument(
         "--test-sets",
-        type=lambda text: text.split(","),
+        type=names,
         default=(),
         metavar="A,B",
         help="sets of --speech to test on (default: those called dev, test and the like)",

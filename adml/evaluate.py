@@ -128,13 +128,16 @@ def _made_of(trained: Trained, resamples: int, ctc_weight: float) -> dict:
     }
 
 
-def _second_stage(trained: Trained, read, g2p: G2P, weight: float) -> SecondStage:
-    model, log_mel = trained.model, trained.log_mel
-    if model.frame_classifier is None:
+def _require_frame_classifier(trained: Trained) -> None:
+    if trained.model.frame_classifier is None:
         raise UsageError(
             f"The run in {trained.folder} has no frame classifier, so it has no CTC cost. "
             "Expected: a run trained with losses.ctc_weight above 0. Evaluate without --ctc-weight."
         )
+
+
+def _second_stage(trained: Trained, read, g2p: G2P, weight: float) -> SecondStage:
+    model, log_mel = trained.model, trained.log_mel
 
     def frame_logits(waveform, lengths):
         features, frame_lengths = log_mel(waveform, lengths)
@@ -187,6 +190,8 @@ def evaluate_run(
     root = Path(speech or config.data.root or trained.config.data.root)
     if not root.is_dir():
         raise UsageError(f"No speech folder at {str(root)!r}. Expected: --speech DIR.")
+    if ctc_weight:
+        _require_frame_classifier(trained)
     g2p = G2P()
     share = trained.config.data.held_out_speakers
     name = trained.config.name + ("-untrained" if untrained else "")

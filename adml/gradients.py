@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from adml.build.training import Training, build_training
 from adml.config import load_config
-from adml.errors import UsageError
-from adml.experiment import default_cache
+from adml.errors import DataError, UsageError
+from adml.experiment import default_cache, read_values
 from adml.text.g2p import G2P
 from adml.training.seeding import set_seeds
 
@@ -30,8 +30,8 @@ class TermGradient:
         weight: its factor in the total.
         norm: L2 norm of the weighted term's gradient in the encoder's variables.
         cosine: between that gradient and the total's; below 0 the term works against the
-            others together. norm * cosine, added up, is the norm of the total's gradient. NaN
-            where the term does not reach the encoder.
+            others together. On one batch norm * cosine, added up over the terms, is the norm of
+            the total's gradient. None where the term does not reach the encoder.
     """
 
     term: str
@@ -39,7 +39,7 @@ class TermGradient:
     value: float
     weight: float
     norm: float
-    cosine: float
+    cosine: float | None
 
 
 def term_gradients(
@@ -57,6 +57,7 @@ def term_gradients(
 
     Raises:
         UsageError: the folder is no run, or has no checkpoint.
+        DataError: the data is not what the run was trained on.
     """
     training, step = open_training(workdir, cache)
     measured = [
@@ -64,8 +65,9 @@ def term_gradients(
         for position in tqdm(range(step, step + batches), desc="gradients", unit="batch")
     ]
     return [
-        TermGradient(term, encoder, *np.mean([one[term, encoder] for one in measured], axis=0))
+        TermGradient(term, encoder, *map(_mean, zip(*rows, strict=True)))
         for term, encoder in measured[0]
+        for rows in [[one[term, encoder] for one in measured]]
     ]
 
 
@@ -86,10 +88,17 @@ def open_training(workdir: str | Path, cache: Path | None) -> tuple[Training, in
     step = training.checkpoints(folder / "checkpoints", keep=1).restore_latest()
     if not step:
         raise UsageError(f"{folder} has no checkpoint. Expected: a run that trained.")
+    before = read_values(folder / "data.json", "it is not known what the run was trained on")
+    found = training.source.segments.data_hash
+    if before.get("data_hash", found) != found:
+        raise DataError(
+            f"The data is not what the run in {folder} was trained on. Expected: the segments of "
+            f"hash {before['data_hash']}. Received: {found}."
+        )
     return training, step
 
 
-def _measure(training: Training, position: int) -> dict[tuple[str, str], tuple[float, ...]]:
+def _measure(training: Training, position: int) -> dict[tuple[str, str], tuple[float | None, ...]]:
     """(term, encoder) -> value, weight, norm, cosine, on the batch of one step."""
     source, step = training.source, training.step
     epoch, place = divmod(position, source.batches_per_epoch)
@@ -132,9 +141,15 @@ def _flat(gradients, variables) -> np.ndarray:
     return np.concatenate(parts).astype(np.float64)
 
 
-def _cosine(one, other) -> float:
+def _cosine(one, other) -> float | None:
     length = np.linalg.norm(one) * np.linalg.norm(other)
-    return float(np.dot(one, other) / length) if length else float("nan")
+    return float(np.dot(one, other) / length) if length else None
+
+
+def _mean(values) -> float | None:
+    """Mean of what is defined."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def format_gradients(rows: list[TermGradient]) -> str:
@@ -142,7 +157,7 @@ def format_gradients(rows: list[TermGradient]) -> str:
     lines = [f"{'term':24} {'encoder':9} {'value':>9} {'weight':>7} {'norm':>9} {'cosine':>7}"]
     for row in sorted(rows, key=lambda row: (row.encoder, -row.norm)):
         lines.append(
-            f"{row.term:24} {row.encoder:9} {row.value:9.4f} {row.weight:7.3g} "
-            f"{row.norm:9.4f} {row.cosine:7.3f}"
+            f"{row.term:24} {row.encoder:9} {row.value:9.4f} {row.weight:7.3g} {row.norm:9.4f} "
+            + ("      –" if row.cosine is None else f"{row.cosine:7.3f}")
         )
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +15,9 @@ from adml.evaluation.texts import G2PFunction
 from adml.losses.ctc import frame_ctc
 from adml.text.phonemes import to_classes
 
-IMPOSSIBLE = 40.0  # cost a phoneme of a text that does not fit into the clip's frames
-_PAIRS_AT_ONCE = 2048
+IMPOSSIBLE = 40.0  # highest cost a phoneme; also of a text that does not fit into the frames
+_FRAMES_AT_ONCE = 200_000  # of all pairs of a batch, padding included
+_CLIPS_AT_ONCE = 2048  # whose samples are held
 
 
 class SecondStage:
@@ -59,7 +60,9 @@ class SecondStage:
         clips: np.ndarray,
         texts: np.ndarray,
     ) -> np.ndarray:
-        """CTC cost a phoneme of pairs, float32 [N]; `IMPOSSIBLE` where the text is too long.
+        """CTC cost a phoneme of pairs, float32 [N], at most `IMPOSSIBLE`.
+
+        A text that is empty or does not fit into the clip's frames costs `IMPOSSIBLE`.
 
         Args:
             logits: [F, V + 1] of each clip.
@@ -72,10 +75,9 @@ class SecondStage:
         repeats = [sum(a == b for a, b in zip(row, row[1:], strict=False)) for row in spelled]
         needed = lengths + np.array(repeats, dtype=np.int32)
         costs = np.full(len(clips), IMPOSSIBLE, dtype=np.float32)
-        fits = np.flatnonzero(needed[texts] <= frames[clips])
+        fits = np.flatnonzero((needed[texts] <= frames[clips]) & (lengths[texts] > 0))
         order = fits[np.argsort(frames[clips[fits]], kind="stable")]  # little padding in a batch
-        for start in tqdm(range(0, len(order), _PAIRS_AT_ONCE), desc="spell", disable=None):
-            part = order[start : start + _PAIRS_AT_ONCE]
+        for part in _batches(order, frames[clips[order]]):
             clip, text = clips[part], texts[part]
             batch = (
                 _padded([logits[index] for index in clip], np.float32),
@@ -84,31 +86,45 @@ class SecondStage:
                 lengths[text],
             )
             costs[part] = self._cost(*map(tf.constant, batch)).numpy()
-        return costs
+        return np.minimum(costs, IMPOSSIBLE)
 
     def _logits(self, test: EmbeddedTest, clips: np.ndarray) -> list[np.ndarray]:
         """Frame logits of clips; a margin of neighbouring speech is heard as in the embedding."""
-        chosen = [test.clips[index] for index in clips]
-        samples = [
-            self._read_clip(clip.path, *cut_times(clip.start_s, clip.end_s, test.margin_ms))
-            for clip in chosen
-        ]
-        result: list[np.ndarray] = [np.empty(0)] * len(samples)
-        for width, indices in clip_buckets([len(row) for row in samples]):
-            waveform = np.zeros((len(indices), width), dtype=np.float32)
-            for row, index in enumerate(indices):
-                waveform[row, : len(samples[index])] = samples[index]
-            lengths = np.array([len(samples[index]) for index in indices], dtype=np.int32)
-            logits, frames = self._frame_logits(tf.constant(waveform), tf.constant(lengths))
-            for index, rows, count in zip(indices, logits.numpy(), frames.numpy(), strict=True):
-                result[index] = rows[:count]
+        heard = [test.clips[index] for index in clips]
+        times = [cut_times(clip.start_s, clip.end_s, test.margin_ms) for clip in heard]
+        result: list[np.ndarray] = [np.empty(0)] * len(clips)
+        for start in range(0, len(clips), _CLIPS_AT_ONCE):
+            chosen = range(start, min(start + _CLIPS_AT_ONCE, len(clips)))
+            samples = [self._read_clip(heard[i].path, *times[i]) for i in chosen]
+            for width, indices in clip_buckets([len(row) for row in samples]):
+                waveform = _padded([samples[index] for index in indices], np.float32, width)
+                lengths = np.array([len(samples[index]) for index in indices], dtype=np.int32)
+                logits, frames = self._frame_logits(tf.constant(waveform), tf.constant(lengths))
+                for index, rows, count in zip(indices, logits.numpy(), frames.numpy(), strict=True):
+                    result[start + index] = rows[:count].copy()
         return result
 
 
-def _padded(rows: Sequence, dtype: type) -> np.ndarray:
+def _batches(order: np.ndarray, frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Runs of `order`, whose frames rise, each with at most `_FRAMES_AT_ONCE` padded frames."""
+    start = 0
+    with tqdm(total=len(order), desc="spell", unit="pair", disable=None) as bar:
+        while start < len(order):
+            size = max(1, _FRAMES_AT_ONCE // int(frames[start]))
+            while size > 1 and size * int(frames[min(start + size, len(order)) - 1]) > (
+                _FRAMES_AT_ONCE
+            ):
+                size //= 2
+            yield order[start : start + size]
+            bar.update(min(size, len(order) - start))
+            start += size
+
+
+def _padded(rows: Sequence, dtype: type, width: int | None = None) -> np.ndarray:
     """Rows of different lengths as one array, zeros behind."""
     rows = [np.asarray(row, dtype=dtype) for row in rows]
-    shape = (len(rows), max(len(row) for row in rows), *rows[0].shape[1:])
+    width = max(len(row) for row in rows) if width is None else width
+    shape = (len(rows), width, *rows[0].shape[1:])
     array = np.zeros(shape, dtype=dtype)
     for target, row in zip(array, rows, strict=True):
         target[: len(row)] = row

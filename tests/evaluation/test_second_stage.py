@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from adml.data.trial_list import Clip
+from adml.evaluation import second_stage
 from adml.evaluation.embedded import EmbeddedTest, cosine
 from adml.evaluation.second_stage import IMPOSSIBLE, SecondStage
 
@@ -52,6 +53,27 @@ def test_text_that_does_not_fit_is_impossible_not_free():
     costs = stage().costs(logits, [[0, 1, 2], [1, 1], [0, 1]], np.zeros(3, int), np.arange(3))
     assert costs[:2].tolist() == [IMPOSSIBLE, IMPOSSIBLE]
     assert costs[2] == pytest.approx(-np.log(1 / 16) / 2, rel=1e-5)
+
+
+def test_nothing_costs_more_than_what_is_impossible_and_no_text_is_free():
+    sure = np.full((6, 4), -500.0, np.float32)
+    sure[:, 0] = 500.0
+    costs = stage().costs([sure], [[0], [2], [], [0] * 7], np.zeros(4, int), np.arange(4))
+    assert costs[0] == pytest.approx(0, abs=1e-3)
+    assert costs[1:].tolist() == [IMPOSSIBLE] * 3
+
+
+def test_batches_hold_every_pair_once_and_few_frames(monkeypatch):
+    monkeypatch.setattr(second_stage, "_FRAMES_AT_ONCE", 100)
+    frames = np.sort(RNG.integers(1, 130, size=60))
+    order = RNG.permutation(60)
+    parts = list(second_stage._batches(order, frames))
+    np.testing.assert_array_equal(np.concatenate(parts), order)
+    start = 0
+    for part in parts:
+        most = frames[start + len(part) - 1]
+        assert len(part) == 1 or len(part) * most <= 100
+        start += len(part)
 
 
 def test_a_pair_costs_the_same_whatever_its_neighbours():

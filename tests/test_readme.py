@@ -16,6 +16,8 @@ from adml.cli import EXIT_CODES, _parser
 from adml.config import load_config
 from adml.config_file import apply_overrides, from_mapping, parse_yaml
 from adml.data.rows import read_rows
+from adml.evaluation.records import read_record
+from adml.evaluation.results import render_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -137,3 +139,21 @@ def test_the_house_is_as_drawn():
         assert (ROOT / "adml" / room).exists(), room
     folders = {f"{path.parent.name}/" for path in (ROOT / "adml").glob("*/__init__.py")}
     assert folders <= rooms
+
+
+def test_results_are_what_the_records_say():
+    made = render_folder(
+        ROOT / "experiments" / "records", analysis=ROOT / "experiments" / "analysis.md"
+    )
+    assert (ROOT / "RESULTS.md").read_text(encoding="utf-8") == made, "type `adml results` anew"
+
+
+def test_figures_named_are_those_of_the_records():
+    section = readme().split("## Figures on real speech")[1].split("\n## ")[0]
+    named = set(re.findall(r"\b\d+\.\d\b", section))
+    figures = set()
+    for record in ("infonce", "infonce-ctc0.05"):
+        metrics = read_record(ROOT / "experiments" / "records" / f"{record}.json").metrics
+        for test in ("librispeech-words-mfa", "librispeech-phrases-hard", "speech-commands"):
+            figures |= {f"{100 * row['value']:.1f}" for row in metrics[test]["all"].values()}
+    assert named and named <= figures

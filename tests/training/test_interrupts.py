@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUSY = """
-import hashlib, sys
+import hashlib, signal, sys
+# A shell's background jobs, and so their tests, are started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from adml import commands
 from adml.cli import main
 def busy(arguments):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from adml.cli import main
 
@@ -234,8 +235,9 @@ def test_a_start_says_nothing_of_missing_gpus(tmp_path):
     *before, line = done.stderr.splitlines()
     assert line.startswith("adml: ") and str(tmp_path) in line
     # Newer TensorFlow writes information ("I0000 ...") before its level can be set.
-    errors = [text for text in before if not text.startswith("I0")]
-    assert not [text for text in errors if re.search(r"(?i)cuda|cufft|cudnn|gpu", text)]
+    unsilenced = r"I0|WARNING: All log messages before absl|To enable the following instructions"
+    assert not [text for text in before if text and not re.match(unsilenced, text)]
+    assert not before or not tf.__version__.startswith(("2.16", "2.17"))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adml.models.acoustic import AcousticEncoder
+from adml.training.seeding import set_seeds
 
 LENGTHS = np.array([30, 21, 9, 1], np.int32)
 
@@ -18,6 +19,7 @@ def features(frames=30, seed=0):
 @pytest.fixture(scope="module")
 def pair():
     """A fast and a plain encoder with equal weights; the statistics are away from 0 and 1."""
+    set_seeds(7)
     fast, plain = AcousticEncoder(), AcousticEncoder(fast=False)
     for _ in range(3):
         fast(features(), LENGTHS, training=True)
@@ -72,28 +74,37 @@ def test_both_paths_give_equal_embeddings(pair):
 
 
 def gradients(encoder, values, lengths, training):
-    weights = np.random.default_rng(5).normal(size=(4, 256)).astype(np.float32)
+    weights = np.random.default_rng(5).normal(size=(4, 256)).astype(values.dtype)
     with tf.GradientTape() as tape:
         frames, utterance = encoder(values, lengths, training=training)
         loss = tf.reduce_mean(weights * utterance) + tf.reduce_mean(tf.sin(frames))
     return frames, utterance, tape.gradient(loss, encoder.trainable_variables)
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_both_paths_give_equal_gradients(pair, training):
-    fast, plain = pair
-    saved = fast.get_weights()
-    one = gradients(fast, features(), LENGTHS, training)
-    two = gradients(plain, features(), LENGTHS, training)
-    np.testing.assert_allclose(one[0], two[0], atol=5e-5)
-    np.testing.assert_allclose(one[1], two[1], atol=5e-5)
+def test_both_paths_give_equal_gradients_in_training(pair):
+    """In float64: in float32 a ReLU may flip at its corner, and one flip moves every gradient."""
+    fast, plain = (AcousticEncoder(fast=path, dtype="float64") for path in (True, False))
+    values = features().astype(np.float64)
+    for encoder in (fast, plain):
+        encoder(values, LENGTHS)
+        encoder.set_weights([weight.astype(np.float64) for weight in pair[0].get_weights()])
+    one = gradients(fast, values, LENGTHS, True)
+    two = gradients(plain, values, LENGTHS, True)
+    np.testing.assert_allclose(one[0], two[0], atol=1e-10)
+    np.testing.assert_allclose(one[1], two[1], atol=1e-10)
     for variable, left, right in zip(fast.trainable_variables, one[2], two[2], strict=True):
-        scale = max(1.0, float(tf.reduce_max(tf.abs(right))))
-        np.testing.assert_allclose(left / scale, right / scale, atol=1e-5, err_msg=variable.name)
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-10, err_msg=variable.name)
     for left, right in zip(fast.get_weights(), plain.get_weights(), strict=True):
-        np.testing.assert_allclose(left, right, atol=1e-5)
-    fast.set_weights(saved)
-    plain.set_weights(saved)
+        np.testing.assert_allclose(left, right, atol=1e-10)
+
+
+def test_both_paths_give_equal_gradients_in_inference(pair):
+    """In float32, as processors have no dilated float64 gradient; judged by the whole variable."""
+    one, two = (gradients(encoder, features(), LENGTHS, False) for encoder in pair)
+    for variable, left, right in zip(pair[0].trainable_variables, one[2], two[2], strict=True):
+        left, right = (tf.convert_to_tensor(slope).numpy() for slope in (left, right))
+        difference = np.linalg.norm(left - right)
+        assert difference <= 1e-3 * np.linalg.norm(right) + 1e-6, variable.name
 
 
 def test_short_clips_give_finite_values_and_gradients(pair):

@@ -281,5 +281,6 @@ def _add_benchmark(verbs) -> None:
     )
     parser.add_argument("--batch", type=positive, default=64, metavar="B")
     parser.add_argument("--rounds", type=positive, default=5, metavar="N")
+    _config_options(parser)
     parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -163,10 +163,16 @@ def gradients(arguments: argparse.Namespace) -> int:
 
 def benchmark(arguments: argparse.Namespace) -> int:
     """Print the benchmark."""
-    from adml.benchmark import benchmark, format_benchmark
+    from adml.benchmark import benchmark, drawn_benchmark, format_benchmark
+    from adml.experiment import default_cache
     from adml.step_benchmark import format_step_benchmark, step_benchmark
 
     values = benchmark(arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16)
+    if arguments.speech is not None or arguments.config is not None:
+        values["drawn"] = drawn_benchmark(
+            _config(arguments), arguments.cache or default_cache(), arguments.batch,
+            arguments.rounds, bfloat16=arguments.bfloat16,
+        )  # fmt: skip
     step = step_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
     if arguments.json:
         _print_json({"encoder": values, "step": step})

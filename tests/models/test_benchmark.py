@@ -6,13 +6,18 @@ import functools
 
 import pytest
 
-from adml.benchmark import encoder_benchmark, format_benchmark
+from adml.benchmark import drawn_benchmark, encoder_benchmark, format_benchmark
+from adml.config import load_config
 from adml.models.acoustic import AcousticEncoder
 
 
-def test_a_small_run(monkeypatch):
+@pytest.fixture(autouse=True)
+def small_encoder(monkeypatch):
     small = functools.partial(AcousticEncoder, channels=8, dilations=(2,), scale=2, bottleneck=4)
     monkeypatch.setattr("adml.benchmark.AcousticEncoder", small)
+
+
+def test_a_small_run():
     values = encoder_benchmark(4, num_frames=20, lengths="mixed", rounds=1, steps=1)
     assert values["ratio"] == pytest.approx(values["fast"] / values["plain"])
     assert values["batch_size"] == 4 and 0.2 < values["padding"] < 0.35
@@ -24,3 +29,12 @@ def test_a_small_run(monkeypatch):
 def test_unknown_lengths():
     with pytest.raises(ValueError, match="Expected: one of .* Received: 'long'"):
         encoder_benchmark(4, lengths="long")
+
+
+def test_batches_of_a_configuration(tiny_overrides, speech_cache):
+    config = load_config(None, tiny_overrides)
+    values = drawn_benchmark(config, speech_cache, batch_size=6, rounds=1, batches=2)
+    assert values["batch_size"] == 6 and len(values["ratios"]) == len(values["num_frames"]) == 2
+    assert 0.0 < values["padding"] < 0.7
+    assert values["ratio"] == pytest.approx(values["fast"] / values["plain"])
+    assert "drawn" in format_benchmark({"drawn": values})

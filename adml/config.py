@@ -16,8 +16,10 @@ from adml.config_file import (
     read_text,
     to_mapping,
 )
+from adml.config_losses import LossesConfig
 from adml.errors import ConfigError
 
+MODEL_KINDS = ("adml", "cmcd", "phonmatchnet")
 TRIAL_KINDS = ("words", "phrases_easy", "phrases_hard", "classification", "choice", "keywords")
 
 
@@ -68,6 +70,9 @@ class BatchConfig:
     keyword_classes: int | None = option(
         None, low=2, text="classes of L_key, most frequent first; null = all"
     )
+    negative_texts: int = option(
+        2, low=1, high=64, text="chosen: other texts for each keyword; of the baselines alone"
+    )
 
 
 @dataclass(frozen=True)
@@ -99,88 +104,19 @@ class AugmentationConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Encoders (paper, sections 3 and 4.1)."""
+    """Encoders (paper, sections 3 and 4.1), or a baseline of section 4.3."""
 
+    kind: str = option(
+        "adml", choices=MODEL_KINDS, text="cmcd, phonmatchnet: baselines that score pairs"
+    )
     fast: bool = option(True, text="native rank-4 convolutions; false = plain Keras Conv1D")
     text_units: int = option(256, low=8, high=2048, text="LSTM units a direction; or 128")
     attention_projections: str = option(
         "qk", choices=("none", "qk", "qkv"), text="chosen; Eq. 1 writes raw Q, K, V"
     )
-
-
-@dataclass(frozen=True)
-class UtteranceLossConfig:
-    """L_utt: asymmetric proxy term and the three relational terms (section 3.2)."""
-
-    asyp_weight: float = option(1.0, low=0.0, text="chosen: D and A alone leave cosines undefined")
-    asyp_alpha: float = option(2.0, low=1e-3, text="chosen")
-    asyp_beta: float = option(40.0, low=1e-3, text="chosen")
-    asyp_margin: float = option(0.5, low=-1.0, high=1.0, text="chosen")
-    distance_weight: float = option(1.0, low=0.0, text="chosen")
-    angle_weight: float = option(2.0, low=0.0, text="chosen")
-    prototype_weight: float = option(1.0, low=0.0, text="chosen")
-    prototype_scale: float = option(20.0, low=1e-3, text="chosen; learnable")
-    infonce_weight: float = option(0.0, low=0.0, text="not in the paper: symmetric InfoNCE")
-    infonce_scale: float = option(20.0, low=1e-3, text="learnable")
-
-
-@dataclass(frozen=True)
-class PhonemeLossConfig:
-    """L_phn (Eq. 2) with AdaMS per phoneme class."""
-
-    weight: float = option(0.1, low=0.0, text="lambda_phn of Eq. 3")
-    kind: str = option("asyp", choices=("asyp", "proxy_bd", "proxy_ms", "clat", "none"))
-    adaptive: bool = option(True, text="AdaMS: alpha, beta, lambda learnt per phoneme class")
-    parametrisation: str = option("clamp", choices=("clamp", "softplus"), text="chosen")
-    alpha: float = option(0.01, low=1e-3)
-    beta: float = option(1.5, low=1e-3)
-    margin: float = option(0.01, low=-1.0, high=1.0, text="lambda of Eq. 2")
-    temperature: float = option(0.07, low=1e-3, text="of clat")
-
-
-@dataclass(frozen=True)
-class MonotonicLossConfig:
-    """L_MM: monotonic matching."""
-
-    weight: float = option(1.0, low=0.0)
-    kind: str = option("guided", choices=("guided", "diagonal"), text="chosen")
-    width: float = option(0.2, low=1e-3, text="chosen: g of the guided-attention penalty")
-
-
-@dataclass(frozen=True)
-class KeywordLossConfig:
-    """L_key: the auxiliary keyword classifier of the acoustic encoder."""
-
-    weight: float = option(1.0, low=0.0)
-    kind: str = option("sphereface2", choices=("sphereface2", "aam_softmax", "triplet", "none"))
-    variant: str = option("C", choices=("A", "C"), text="chosen: SphereFace2 type")
-    scale: float = option(32.0, low=1e-3, text="chosen")
-    margin: float | None = option(None, low=0.0, high=2.0, text="chosen; null: that of the kind")
-    exponent: float = option(3.0, low=1.0, text="chosen: t")
-    balance: float = option(0.7, low=0.0, high=1.0, text="chosen: lambda of SphereFace2")
-    ramp_start_epoch: float = option(10.0, low=0.0, text="chosen: the margin is 0 before")
-    ramp_end_epoch: float = option(30.0, low=0.0, text="chosen: the margin is whole after")
-
-
-@dataclass(frozen=True)
-class AdversarialLossConfig:
-    """L_adv at both levels (Eq. 4), through the gradient reversal layer."""
-
-    phoneme: bool = option(True)
-    utterance: bool = option(True)
-    strength: float = option(0.1, low=0.0, text="lambda_adv of Eq. 5")
-
-
-@dataclass(frozen=True)
-class LossesConfig:
-    """All terms of Eq. 3 to 5."""
-
-    utterance: UtteranceLossConfig = option(UtteranceLossConfig())
-    phoneme: PhonemeLossConfig = option(PhonemeLossConfig())
-    monotonic: MonotonicLossConfig = option(MonotonicLossConfig())
-    keyword: KeywordLossConfig = option(KeywordLossConfig())
-    adversarial: AdversarialLossConfig = option(AdversarialLossConfig())
-    ctc_weight: float = option(0.0, low=0.0, text="not in the paper: CTC head on the frames")
+    speech_embedding: str = option(
+        "", text="of phonmatchnet: folder of a pretrained embedding's SavedModel; empty = none"
+    )
 
 
 @dataclass(frozen=True)
@@ -208,6 +144,7 @@ class TrainingConfig:
     replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
     loss_scope: str = option("global", choices=("global", "replica"), text="chosen")
     log_every_steps: int = option(10, low=1)
+    gradient_norms_every_steps: int = option(500, low=0, text="chosen: of each term; 0 = off")
     checkpoint_every_steps: int = option(200, low=1)
     keep_checkpoints: int = option(2, low=1)
     deterministic: bool = option(False)

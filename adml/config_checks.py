@@ -26,7 +26,8 @@ def refuse_contradictions(config: Config) -> None:
     Raises:
         ConfigError: two values contradict each other, or a value what is built in.
     """
-    for holds, path, expected, received in (*_of_features(config), *_of_data(config)):
+    rules = (*_of_features(config), *_of_data(config), *_of_model(config))
+    for holds, path, expected, received in rules:
         if not holds:
             raise ConfigError(
                 f"{path} contradicts the rest. Expected: {expected}. Received: {received}."
@@ -95,3 +96,37 @@ def _of_data(config: Config) -> Iterator[Rule]:
     )
     for name, (low, high) in (("noise_snr_db", a.noise_snr_db), ("gain_db", a.gain_db)):
         yield low <= high, f"augmentation.{name}", "the lower end first", [low, high]
+
+
+def _of_model(config: Config) -> Iterator[Rule]:
+    """What a baseline has not must be off, so that a configuration tells what was trained."""
+    kind, losses, batches = config.model.kind, config.losses, config.batches
+    yield (
+        kind == "phonmatchnet" or not config.model.speech_embedding,
+        "model.speech_embedding",
+        f"nothing with model.kind {kind}; phonmatchnet alone has that branch",
+        config.model.speech_embedding,
+    )
+    if kind == "adml":
+        return
+    without = f"with model.kind {kind}, which has no such loss"
+    switched = (
+        ("losses.phoneme.kind", "none", losses.phoneme.kind),
+        ("losses.keyword.kind", "none", losses.keyword.kind),
+        ("losses.adversarial.utterance", False, losses.adversarial.utterance),
+        ("losses.ctc_weight", 0, losses.ctc_weight),
+    )
+    for path, wanted, received in switched:
+        yield received == wanted, path, f"{str(wanted).lower()} {without}", received
+    yield (
+        losses.utterance == type(losses.utterance)(),
+        "losses.utterance",
+        f"the defaults, unread {without}",
+        "other values",
+    )
+    yield (
+        batches.negative_texts < batches.keywords,
+        "batches.negative_texts",
+        f"below batches.keywords, {batches.keywords}",
+        batches.negative_texts,
+    )

@@ -23,6 +23,7 @@ FFT_SIZE = 512
 # Added to every mel power. White noise of -73 dBFS has about this power in the lowest bin: digital
 # silence becomes log(1e-5) = -11.5, and differences far below -60 dBFS are not blown up.
 FLOOR = 1e-5
+COMPRESSIONS = ("log", "power")
 
 
 def mel_matrix(
@@ -104,6 +105,10 @@ class LogMel(keras.layers.Layer):
     For frame f, log(floor + sum_k |FFT(window * x_f)[k]|^2 mel[k, m]), less its mean over the valid
     frames of the utterance. A frame depends on the samples of its own utterance alone.
 
+    With compression "power", p = floor + sum_k ... itself, over its mean over the valid frames,
+    less 1 (chosen: as the mean of the logarithms does, this takes out level and channel, without
+    which the loudest utterance of a batch would leave nothing of the others under a batch norm).
+
     Args:
         sample_rate_hz: sampling rate of the waveform.
         window_ms, shift_ms: length and distance of the windows.
@@ -112,6 +117,7 @@ class LogMel(keras.layers.Layer):
         fft_size: points of the FFT, at least a window.
         floor: added to every mel power, chosen.
         mean_normalise: subtract the mean over valid frames.
+        compression: "log" or "power".
 
     Raises:
         UsageError: the settings contradict each other.
@@ -128,6 +134,7 @@ class LogMel(keras.layers.Layer):
         fft_size: int = FFT_SIZE,
         floor: float = FLOOR,
         mean_normalise: bool = True,
+        compression: str = "log",
         dtype: str = "float32",
         **kwargs,
     ):
@@ -140,6 +147,11 @@ class LogMel(keras.layers.Layer):
                 f"fft_size and floor > 0. Received: shift={self.shift} samples, "
                 f"window={self.window} samples, fft_size={fft_size}, floor={floor}."
             )
+        if compression not in COMPRESSIONS:
+            raise UsageError(
+                f"Unknown compression of the features. Expected: one of {', '.join(COMPRESSIONS)}. "
+                f"Received: {compression!r}."
+            )
         self.settings = {
             "sample_rate_hz": sample_rate_hz,
             "window_ms": window_ms,
@@ -150,6 +162,7 @@ class LogMel(keras.layers.Layer):
             "fft_size": fft_size,
             "floor": floor,
             "mean_normalise": mean_normalise,
+            "compression": compression,
         }
         self.mel = mel_matrix(mel_bins, fft_size, sample_rate_hz, low_hz, high_hz)
         self.taper = hann_window(self.window)
@@ -171,14 +184,23 @@ class LogMel(keras.layers.Layer):
         spectrum = tf.signal.rfft(self._windows(waveform), [self.settings["fft_size"]])
         power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
         mel = tf.constant(self.mel, tf.float32)
-        features = tf.math.log(tf.matmul(power, mel) + self.settings["floor"])
+        features = tf.matmul(power, mel) + self.settings["floor"]
+        if self.settings["compression"] == "log":
+            features = tf.math.log(features)
         valid = tf.sequence_mask(frame_lengths, tf.shape(features)[1], dtype=tf.float32)
         valid = tf.expand_dims(valid, 2)
         if self.settings["mean_normalise"]:
             total = tf.reduce_sum(features * valid, axis=1, keepdims=True)
             count = tf.cast(tf.reshape(frame_lengths, [-1, 1, 1]), tf.float32)
-            features = features - total / count
+            mean = total / count
+            logarithmic = self.settings["compression"] == "log"
+            features = features - mean if logarithmic else features / mean - 1.0
         return features * valid, frame_lengths
+
+    @property
+    def num_features(self) -> int:
+        """Width M of the features."""
+        return self.settings["mel_bins"]
 
     def _windows(self, waveform: tf.Tensor) -> tf.Tensor:
         """Overlapping tapered windows padded to the FFT: [B, T] -> [B, F, fft_size].
@@ -221,13 +243,14 @@ def log_mel(
     fft_size: int = FFT_SIZE,
     floor: float = FLOOR,
     mean_normalise: bool = True,
+    compression: str = "log",
 ) -> np.ndarray:
     """NumPy twin of `LogMel` for one utterance, in float64; the reference of the tests.
 
     Args:
         waveform: [T] samples.
         sample_rate_hz, window_ms, shift_ms, mel_bins, low_hz, high_hz, fft_size, floor,
-            mean_normalise: as in `LogMel`.
+            mean_normalise, compression: as in `LogMel`.
 
     Returns:
         float64 [F, M].
@@ -239,9 +262,10 @@ def log_mel(
     starts = np.arange(frame_count(len(waveform), window, shift)) * shift
     windows = waveform[starts[:, np.newaxis] + np.arange(window)] * hann_window(window)
     power = np.abs(np.fft.rfft(windows, fft_size)) ** 2
-    features = np.log(
-        power @ mel_matrix(mel_bins, fft_size, sample_rate_hz, low_hz, high_hz) + floor
-    )
+    features = power @ mel_matrix(mel_bins, fft_size, sample_rate_hz, low_hz, high_hz) + floor
+    if compression == "power":
+        return features / features.mean(axis=0) - 1 if mean_normalise else features
+    features = np.log(features)
     return features - features.mean(axis=0) if mean_normalise else features
 
 

@@ -125,6 +125,7 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
         length_window=b.length_window,
         keyword_classes=b.keyword_classes,
         cutter=cutter,
+        negative_texts=b.negative_texts if config.model.kind != "adml" else 0,
     )
 
 

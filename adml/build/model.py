@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tensorflow as tf
+import tf_keras as keras
 
 from adml.audio.features import LogMel
 from adml.config import Config
@@ -53,6 +54,7 @@ def build_log_mel(config: Config) -> LogMel:
             mel_bins=f.mel_bins,
             low_hz=f.low_hz,
             high_hz=f.high_hz,
+            compression="power" if config.model.kind == "phonmatchnet" else "log",
         )
     except UsageError as error:
         raise ConfigError(
@@ -61,8 +63,16 @@ def build_log_mel(config: Config) -> LogMel:
         ) from None
 
 
-def build_model(config: Config) -> ADML:
-    """The whole model with its variables; make it in the scope of the strategy that trains it."""
+def build_model(config: Config) -> keras.Model:
+    """The whole model with its variables; make it in the scope of the strategy that trains it.
+
+    Returns:
+        `adml.models.adml.ADML`, or with another `model.kind` a baseline, whose `pairwise` is True.
+    """
+    if config.model.kind != "adml":
+        from adml.build.baselines import build_baseline
+
+        return build_baseline(config, build_log_mel(config).num_features)
     losses = config.losses
     phoneme_branch = losses.phoneme.kind != "none" or losses.adversarial.phoneme
     model = ADML(
@@ -89,8 +99,12 @@ def build_model(config: Config) -> ADML:
     return model
 
 
-def build_losses(config: Config, num_classes: int) -> TotalLoss:
-    """All loss terms, weighted as the configuration says."""
+def build_losses(config: Config, num_classes: int) -> keras.layers.Layer:
+    """All loss terms, weighted as the configuration says: TotalLoss, or a baseline's MatchingLoss."""
+    if config.model.kind != "adml":
+        from adml.build.baselines import build_matching_loss
+
+        return build_matching_loss(config)
     u, p, k = config.losses.utterance, config.losses.phoneme, config.losses.keyword
     return TotalLoss(
         num_phoneme_classes=NUM_PHONES,

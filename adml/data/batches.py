@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adml.data.cutting import Cutter
+from adml.data.negative_texts import draw_negatives
 from adml.data.sampling import KeywordDraw, build_keywords
 from adml.data.segments import SegmentTable
 from adml.data.store import PcmStore
@@ -23,7 +24,7 @@ SAMPLES_MULTIPLE = 1600
 _PHONEMES_MULTIPLE = 4
 _ROOM_S = 0.15
 """With a length window, padding and context may make a batch longer by this."""
-_UTTERANCE, _MASKS = 104, 105
+_UTTERANCE, _MASKS, _NEGATIVES = 104, 105, 106
 _SHAPES = {
     "waveform": ("float32", (None, None)),
     "waveform_lengths": ("int32", (None,)),
@@ -35,6 +36,11 @@ _SHAPES = {
     "text_ids": ("int32", (None,)),
     "keyword_labels": ("int32", (None,)),
 }
+_NEGATIVE_SHAPES = {
+    "negative_phonemes": ("int32", (None, None, None)),
+    "negative_lengths": ("int32", (None, None)),
+    "negative_classes": ("int32", (None, None, None)),
+}
 
 
 class BatchSource:
@@ -45,7 +51,9 @@ class BatchSource:
     frequency_masks int32 [B, n, 2] (first, width), phonemes int32 [K, L] (0 = padding),
     phoneme_lengths int32 [K], phoneme_classes int32 [K, L] (-1 = padding), text_ids int32 [K]
     (equal for equal pronunciations, all different in a batch), keyword_labels int32 [K]
-    (-1 = outside the classifier).
+    (-1 = outside the classifier). With n negative texts also negative_phonemes int32 [K, n, L],
+    negative_lengths int32 [K, n] and negative_classes int32 [K, n, L]: texts of the batch that
+    the keyword's utterances do not say, the one that sounds nearest first (see `draw_negatives`).
 
     Args:
         segments, store: what is spoken where, and the decoded audio.
@@ -59,6 +67,7 @@ class BatchSource:
             1 leaves the random order.
         keyword_classes: classes of the keyword classifier, most frequent first; None for all.
         cutter: how a segment becomes a waveform; the default `Cutter()` where None.
+        negative_texts: n, below K; 0: no negatives are drawn.
 
     Raises:
         UsageError: an argument is out of range; the message names it.
@@ -79,6 +88,7 @@ class BatchSource:
         length_window: int = 1,
         keyword_classes: int | None = None,
         cutter: Cutter | None = None,
+        negative_texts: int = 0,
     ):
         _check(
             keywords_per_batch=(keywords_per_batch, 1, None),
@@ -88,6 +98,7 @@ class BatchSource:
             neighbour_fraction=(neighbour_fraction, 0, 1 - 1 / max(1, keywords_per_batch)),
             length_window=(length_window, 1, None),
             keyword_classes=(2 if keyword_classes is None else keyword_classes, 2, None),
+            negative_texts=(negative_texts, 0, keywords_per_batch - 1),
         )
         self.segments, self.store, self.seed = segments, store, seed
         self.cutter = cutter or Cutter()
@@ -98,7 +109,7 @@ class BatchSource:
                 f"least 2. Received: {len(self.keywords)} with {min_utterances} or more segments. "
                 f"{'Take smaller batches or' if keywords_per_batch > 2 else 'Give'} more speech."
             )
-        self.length_window = length_window
+        self.length_window, self.negative_texts = length_window, negative_texts
         self.num_classes = min(keyword_classes or len(self.keywords), len(self.keywords))
         self._draw = KeywordDraw(
             self.keywords,
@@ -139,7 +150,12 @@ class BatchSource:
         _check(epoch=(epoch, 0, None), position=(position, 0, self.batches_per_epoch - 1))
         numbers = self._draw.draw_keywords(epoch, position)
         rows = self._draw.draw_segments(epoch, position, numbers)
-        return self._audio(epoch, position, rows) | self._text(numbers)
+        text = self._text(numbers)
+        if self.negative_texts:
+            rng = np.random.default_rng([_NEGATIVES, self.seed, epoch, position])
+            symbols = [self.keywords.symbols[number] for number in numbers]
+            text |= _negatives(text, draw_negatives(rng, symbols, self.negative_texts))
+        return self._audio(epoch, position, rows) | text
 
     def _audio(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         table, cutter = self.segments, self.cutter
@@ -197,22 +213,30 @@ class BatchSource:
         import tensorflow as tf
 
         _check(start_step=(start_step, 0, None), stop_step=(stop_step, start_step, None))
-        names = list(_SHAPES)
+        shapes = _SHAPES | (_NEGATIVE_SHAPES if self.negative_texts else {})
+        names = list(shapes)
 
         def make(step: int) -> list[np.ndarray]:
             batch = self.batch(*divmod(int(step), self.batches_per_epoch))
             return [batch[name] for name in names]
 
         def shaped(step: tf.Tensor) -> dict[str, tf.Tensor]:
-            values = tf.numpy_function(make, [step], [_SHAPES[name][0] for name in names])
-            shapes = (_SHAPES[name][1] for name in names)
+            values = tf.numpy_function(make, [step], [shapes[name][0] for name in names])
             return {
-                name: tf.ensure_shape(value, shape)
-                for name, value, shape in zip(names, values, shapes, strict=True)
+                name: tf.ensure_shape(value, shapes[name][1])
+                for name, value in zip(names, values, strict=True)
             }
 
         steps = tf.data.Dataset.range(start_step, stop_step)
         return steps.map(shaped, num_parallel_calls=2, deterministic=True).prefetch(prefetch)
+
+
+def _negatives(text: dict[str, np.ndarray], places: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "negative_phonemes": text["phonemes"][places],
+        "negative_lengths": text["phoneme_lengths"][places],
+        "negative_classes": text["phoneme_classes"][places],
+    }
 
 
 def _padded(rows: list, multiple: int, fill: float, dtype: type) -> np.ndarray:

@@ -34,6 +34,8 @@ class ADML(keras.Model):
         fast: Whether the encoders take their fast paths.
     """
 
+    pairwise = False
+
     def __init__(self, num_symbols: int = 70, *, mel_bins: int = 40, embedding_dim: int = 256,
                  text_units: int = 256, phoneme_branch: bool = True,
                  adversary_phoneme: bool = True, adversary_utterance: bool = True,

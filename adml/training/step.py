@@ -13,6 +13,7 @@ import tf_keras as keras
 from adml.audio.features import mask_spans
 
 MASK_KEYS = ("time_masks", "frequency_masks")
+NEGATIVE_KEYS = ("negative_phonemes", "negative_lengths")
 UTTERANCE_KEYS = ("waveform", "waveform_lengths", *MASK_KEYS)
 
 
@@ -176,6 +177,7 @@ class TrainingStep:
             "phonemes": batch["phonemes"],
             "phoneme_lengths": batch["phoneme_lengths"],
         }
+        inputs |= {name: batch[name] for name in NEGATIVE_KEYS if name in batch}
         outputs = self.model(inputs, training=True)
         return self.losses(
             outputs, batch, margin_fraction=margin_fraction, scope=self.loss_scope, training=True

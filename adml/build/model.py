@@ -100,7 +100,7 @@ def build_model(config: Config) -> keras.Model:
 
 
 def build_losses(config: Config, num_classes: int) -> keras.layers.Layer:
-    """All loss terms, weighted as the configuration says: TotalLoss, or a baseline's MatchingLoss."""
+    """All loss terms, weighted as configured: `TotalLoss`, or `MatchingLoss` for a baseline."""
     if config.model.kind != "adml":
         from adml.build.baselines import build_matching_loss
 

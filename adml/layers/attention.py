@@ -74,3 +74,67 @@ class CrossAttention(keras.layers.Layer):
         """Returns the arguments that make an equal layer."""
         return {**super().get_config(), "dimension": self.dimension,
                 "projections": self.projections}
+
+
+class SingleHeadAttention(keras.layers.Layer):
+    """Attention of one head: queries, keys, values and the output are linear with a bias.
+
+        output = (softmax(Q K^T / sqrt(d)) V) W_o + b_o
+
+    The keys and values can be made once and attended to by many queries.
+
+    Args:
+        width: d of queries, keys, values and output.
+    """
+
+    def __init__(self, width: int = 128, **kwargs):
+        super().__init__(**kwargs)
+        self.width = width
+        self.query, self.key, self.value, self.output_projection = (
+            keras.layers.Dense(width, dtype=self.dtype_policy, name=name)
+            for name in ("query", "key", "value", "output"))
+
+    def build(self, input_shape) -> None:
+        """Makes the projections; queries and memory have the same number of channels."""
+        channels = tf.TensorShape(input_shape)[-1]
+        for projection in (self.query, self.key, self.value):
+            with tf.name_scope(projection.name):
+                projection.build((None, None, channels))
+        with tf.name_scope(self.output_projection.name):
+            self.output_projection.build((None, None, self.width))
+        super().build(input_shape)
+
+    def keys_and_values(self, memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns what `attend` needs of a memory `[B, S, C]`, each `[B, S, width]`."""
+        if not self.built:
+            with tf.name_scope(self.name):
+                self.build(memory.shape)
+        return self.key(memory), self.value(memory)
+
+    def attend(self, queries: tf.Tensor, keys: tf.Tensor, values: tf.Tensor,
+               visible: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Attends; see `call`."""
+        logits = tf.matmul(self.query(queries), keys, transpose_b=True) / math.sqrt(self.width)
+        lowest = tf.constant(-1e9 if logits.dtype != tf.float16 else -6e4, logits.dtype)
+        attention = tf.nn.softmax(tf.where(visible, logits, lowest), axis=-1)
+        attention = tf.where(visible, attention, tf.zeros([], logits.dtype))
+        return self.output_projection(tf.matmul(attention, values)), attention
+
+    def call(self, queries: tf.Tensor, memory: tf.Tensor,
+             visible: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Attends.
+
+        Args:
+            queries: `[B, Q, C]`.
+            memory: `[B, S, C]`.
+            visible: bool, broadcasts to `[B, Q, S]`: which rows of the memory a query sees.
+
+        Returns:
+            `[B, Q, width]` and the attention `[B, Q, S]`, whose rows sum to 1; the row of a query
+            that sees nothing is 0.
+        """
+        return self.attend(queries, *self.keys_and_values(memory), visible)
+
+    def get_config(self) -> dict:
+        """Returns the arguments that make an equal layer."""
+        return {**super().get_config(), "width": self.width}

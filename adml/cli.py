@@ -13,6 +13,7 @@ from pathlib import Path
 from adml import __version__, commands
 from adml.arguments import names, positive, seed, share
 from adml.errors import AdmlError, DataError
+from adml.reproduce_options import add_options, reproduce
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_quickstart,
         _add_train,
         _add_evaluate,
+        _add_reproduce,
         _add_export,
         _add_score,
         _add_g2p,
@@ -211,6 +213,11 @@ def _add_evaluate(verbs) -> None:
         "--overwrite", action="store_true", help="replace another list or record of the same name"
     )
     parser.add_argument("--json", action="store_true", help="print the record")
+
+
+def _add_reproduce(verbs) -> None:
+    text = "Run the rows of the paper's tables, each once, and show the tables."
+    add_options(_verb(verbs, "reproduce", text, reproduce))
 
 
 def _add_export(verbs) -> None:

@@ -148,6 +148,7 @@ class TrainingConfig:
     checkpoint_every_steps: int = option(200, low=1)
     keep_checkpoints: int = option(2, low=1)
     deterministic: bool = option(False)
+    compile: bool = option(True, text="false: run eagerly; slow steps, quick start")
     autocast: str = option("none", choices=("none", "bfloat16"), text="of matrix products")
 
 

@@ -14,7 +14,7 @@ from adml.config import Config, dump_config, load_config
 from adml.text.g2p import G2P
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
-FILES = sorted(EXPERIMENTS.rglob("*.yaml"))
+FILES = sorted(path for name in ("paper", "open") for path in EXPERIMENTS.glob(f"{name}/*.yaml"))
 SHRINK = [
     "data.max_words=2",
     "batches.keywords=4",

@@ -73,6 +73,7 @@ def build_training(config: Config, cache: Path, g2p: G2P) -> Training:
         log_mel,
         groups,
         loss_scope=config.training.loss_scope,
+        compile=config.training.compile,
     )
     ramp = partial(
         margin_fraction,

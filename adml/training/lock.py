@@ -13,15 +13,19 @@ LOCK = ".lock"
 
 
 @contextmanager
-def sole_trainer(folder: str | Path) -> Iterator[None]:
+def sole_trainer(folder: str | Path, *, name: str = LOCK) -> Iterator[None]:
     """Hold a run folder for training; the lock goes with the process, however it ends.
+
+    Args:
+        folder: of the run.
+        name: of the lock's file; who holds one may still take another.
 
     The file stays: to remove it would let two processes lock two files of one name.
 
     Raises:
         UsageError: another process trains in the folder.
     """
-    with (Path(folder) / LOCK).open("w") as file:
+    with (Path(folder) / name).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

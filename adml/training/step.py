@@ -83,6 +83,7 @@ class TrainingStep:
         log_mel: `adml.audio.features.LogMel`.
         groups: from `make_groups`.
         loss_scope: "global" (pairs across replicas) or "replica" (pairs within one).
+        compile: trace the step as a graph; False: run it eagerly.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class TrainingStep:
         groups: Mapping[str, Group],
         *,
         loss_scope: str = "global",
+        compile: bool = True,
     ):
         self.strategy = strategy
         self.model = model
@@ -101,7 +103,7 @@ class TrainingStep:
         self.log_mel = log_mel
         self.groups = dict(groups)
         self.loss_scope = loss_scope
-        self._compiled = None
+        self._compiled = None if compile else self._distributed
 
     def __call__(self, batch: Mapping[str, Any], margin_fraction: float = 1.0) -> dict[str, float]:
         """Train on one batch.

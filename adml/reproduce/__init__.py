@@ -1,0 +1,1 @@
+"""One command for a table of the paper: plan its rows, train, evaluate, record, render."""

@@ -1,0 +1,83 @@
+"""What `adml reproduce` tells without running anything: states, differences, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from adml.code_state import code_hashes
+from adml.evaluation.results import format_figure, markdown_table, metric_title
+from adml.reproduce.plan import CampaignPlan, table_differences
+from adml.reproduce.states import State, state_of
+
+
+def list_states(plan: CampaignPlan, seeds: int, *, out: Path, records: Path) -> list[State]:
+    """The state of each chosen row and seed; no speech is read, so records are believed."""
+    code = code_hashes()
+    return [
+        state_of(plan, plan.row(name), seed, out=out, records=records, code=code)
+        for name in plan.chosen
+        for seed in range(seeds)
+    ]
+
+
+def format_states(plan: CampaignPlan, states: Sequence[State]) -> str:
+    """The states as a Markdown table, with the figures of what is done."""
+    figures = list(dict.fromkeys((c.test, c.metric) for t in plan.tables for c in t.columns))
+    head = ["row", "tables", "seed", "state", *(f"{metric_title(m)}, {t}" for t, m in figures)]
+    lines = []
+    for state in states:
+        tables = ", ".join(name.removeprefix("table") for name in plan.row(state.row).tables)
+        cells = [figure_cell(plan, state, test, metric) for test, metric in figures]
+        lines.append([f"`{state.row}`", tables, str(state.seed), state.text, *cells])
+    return markdown_table(head, lines)
+
+
+def figure_cell(plan: CampaignPlan, state: State, test: str, metric: str) -> str:
+    """A figure of a state's record as text; empty where there is none."""
+    figure = _figure(plan, state, test, metric)
+    return format_figure(figure) if figure else ""
+
+
+def _figure(plan: CampaignPlan, state: State, test: str, metric: str) -> Mapping | None:
+    metrics = state.record.metrics if state.record else {}
+    return metrics.get(plan.scale.tests.get(test, ""), {}).get("all", {}).get(metric)
+
+
+def states_values(plan: CampaignPlan, states: Sequence[State]) -> list[dict]:
+    """The states for programs."""
+    columns = list(dict.fromkeys((c.test, c.metric) for t in plan.tables for c in t.columns))
+    return [
+        {
+            "row": state.row,
+            "tables": list(plan.row(state.row).tables),
+            "seed": state.seed,
+            "state": state.kind,
+            "detail": state.detail,
+            "modules": list(state.modules),
+            "figures": [
+                {"test": plan.scale.tests.get(test, ""), "metric": metric, **figure}
+                for test, metric in columns
+                if (figure := _figure(plan, state, test, metric))
+            ],
+        }
+        for state in states
+    ]
+
+
+def format_differences(plan: CampaignPlan) -> str:
+    """What each row of the plan's tables differs in from the table's first row."""
+    blocks = []
+    for table in plan.tables:
+        rows = table_differences(plan, table)
+        lines = [
+            [f"`{name}`", key, repr(first), repr(own)]
+            for name, keys in rows.items()
+            for key, (first, own) in keys.items()
+        ]
+        first = next(iter(rows), "no row")
+        head = ["row", "key", f"`{first}`", "own"]
+        missing = [row.config for row in table.rows if row.config not in rows]
+        told = f"\nWithout a configuration: {', '.join(missing)}.\n" if missing else ""
+        blocks.append(f"{table.title}\n\n{markdown_table(head, lines)}{told}")
+    return "\n".join(blocks)

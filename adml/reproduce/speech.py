@@ -1,0 +1,90 @@
+"""The speech of a scale: whether all of it is there, and what exactly it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from adml.build.data import build_segments_of
+from adml.build.trials import build_trials, chosen_trials
+from adml.data.synthetic import make_corpus
+from adml.data.trial_list import TrialList
+from adml.errors import DataError, UsageError
+from adml.evaluation.registry import Need, Scale
+from adml.reproduce.plan import CampaignPlan, digest, seeded
+from adml.reproduce.states import Identity
+from adml.text.g2p import G2P
+
+logger = logging.getLogger(__name__)
+
+
+def speech_root(plan: CampaignPlan, speech: Path | None, cache: Path) -> Path:
+    """The folder of the speech, all that the tables need checked to be in it, or made.
+
+    Raises:
+        UsageError: no folder was given, it lacks something, or the scale has no list for a table;
+            the message tells all of it and the layout.
+        DataError: the synthesiser failed.
+    """
+    scale = plan.scale
+    if speech is None and scale.synthetic:
+        name = digest(scale.synthetic)[:8]
+        return make_corpus(cache / f"{scale.name}-{name}", **scale.synthetic).resolve()
+    needs = [need for need in scale.needs if _concerns(need, plan)]
+    missing = [need for need in needs if speech is None or not (speech / need.path).exists()]
+    unread = _without_list(plan)
+    if speech is None or missing or unread:
+        raise UsageError(_told(scale, speech, missing, unread))
+    return speech.resolve()
+
+
+def _concerns(need: Need, plan: CampaignPlan) -> bool:
+    return not need.tables or any(table.name in need.tables for table in plan.tables)
+
+
+def _without_list(plan: CampaignPlan) -> list[str]:
+    wanted = {(c.test, table.name) for table in plan.tables for c in table.columns}
+    return [
+        f"No list of trials of this scale plays the role {test!r} of {table} yet."
+        for test, table in sorted(wanted)
+        if test not in plan.scale.tests
+    ]
+
+
+def _told(scale: Scale, speech: Path | None, missing: Sequence[Need], unread: list[str]) -> str:
+    lines = []
+    if missing:
+        where = f"{speech} lacks" if speech else "No speech was given. Expected: --speech DIR with"
+        lines = [f"{where}, for the scale {scale.name!r}:"]
+        for need in missing:
+            columns = f" Columns: {need.columns}." if need.columns else ""
+            lines.append(f"  {need.path}: {need.what}.{columns}")
+        lines.append("Folders may be links. Their layout: README, 'Train on your own speech'.")
+    elif speech is None:
+        lines = [f"No speech was given for the scale {scale.name!r}. Expected: --speech DIR."]
+    return "\n".join([*lines, *unread])
+
+
+def draw_lists(plan: CampaignPlan, root: Path, g2p: G2P, folder: Path) -> list[TrialList]:
+    """Draw the lists of the scale, which all rows share, and write them to a folder."""
+    config = next(row.config for row in plan.rows if row.config)
+    lists = []
+    for trials in chosen_trials(config, ()):
+        logger.info("drawing the list %s", trials.name)
+        lists.append(build_trials(trials, root, g2p, held_out=config.data.held_out_speakers))
+        lists[-1].write(folder / f"{trials.name}.tsv")
+    return lists
+
+
+def identify(plan: CampaignPlan, root: Path, lists: Sequence[TrialList]) -> Identity:
+    """What the speech is, by the hashes that records hold.
+
+    Raises:
+        DataError: a set cannot be used.
+    """
+    config = next((row.config for row in plan.rows if row.config), None)
+    if config is None:
+        raise DataError("No row of these tables has a configuration that can be read.")
+    segments = build_segments_of(seeded(config, 0, str(root)))
+    return Identity(segments.data_hash, {trials.name: trials.sha256 for trials in lists})

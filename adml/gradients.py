@@ -1,12 +1,11 @@
-"""What each loss term asks of the two encoders: the norm and direction of its gradient."""
+"""The gradients of each loss term at the newest checkpoint of a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from adml.build.training import Training, build_training
@@ -15,35 +14,15 @@ from adml.errors import DataError, UsageError
 from adml.experiment import default_cache, read_values
 from adml.text.g2p import G2P
 from adml.training.seeding import set_seeds
-
-ENCODERS = ("acoustic", "text")
-
-
-@dataclass(frozen=True)
-class TermGradient:
-    """One loss term's pull on one encoder, averaged over batches.
-
-    Args:
-        term: its name, as in metrics.csv.
-        encoder: "acoustic" or "text".
-        value: of the term, before its weight.
-        weight: its factor in the total.
-        norm: L2 norm of the weighted term's gradient in the encoder's variables.
-        cosine: between that gradient and the total's; below 0 the term works against the
-            others together. On one batch norm * cosine, added up over the terms, is the norm of
-            the total's gradient. None where the term does not reach the encoder.
-    """
-
-    term: str
-    encoder: str
-    value: float
-    weight: float
-    norm: float
-    cosine: float | None
+from adml.training.term_gradients import TermGradient, measure_term_gradients
 
 
 def term_gradients(
-    workdir: str | Path, *, cache: Path | None = None, batches: int = 4
+    workdir: str | Path,
+    *,
+    speech: Path | None = None,
+    cache: Path | None = None,
+    batches: int = 4,
 ) -> list[TermGradient]:
     """Measure, at a run's newest checkpoint, the gradient of each weighted term by itself.
 
@@ -52,6 +31,7 @@ def term_gradients(
 
     Args:
         workdir: the run folder.
+        speech: folder of the sets; the run's own where None.
         cache: folder for decoded speech.
         batches: how many batches to average over.
 
@@ -59,7 +39,7 @@ def term_gradients(
         UsageError: the folder is no run, or has no checkpoint.
         DataError: the data is not what the run was trained on.
     """
-    training, step = open_training(workdir, cache)
+    training, step = open_training(workdir, cache, speech)
     measured = [
         _measure(training, position)
         for position in tqdm(range(step, step + batches), desc="gradients", unit="batch")
@@ -71,7 +51,9 @@ def term_gradients(
     ]
 
 
-def open_training(workdir: str | Path, cache: Path | None) -> tuple[Training, int]:
+def open_training(
+    workdir: str | Path, cache: Path | None, speech: Path | None = None
+) -> tuple[Training, int]:
     """What a run trains with, at its newest checkpoint on one device, and the steps it has done.
 
     Raises:
@@ -82,7 +64,8 @@ def open_training(workdir: str | Path, cache: Path | None) -> tuple[Training, in
         raise UsageError(
             f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
         )
-    config = load_config(folder / "config.yaml", ["training.replicas=1"])
+    elsewhere = [f"data.root={json.dumps(str(speech.resolve()))}"] if speech else []
+    config = load_config(folder / "config.yaml", ["training.replicas=1", *elsewhere])
     set_seeds(config.seed)
     training = build_training(config, cache or default_cache(), G2P())
     step = training.checkpoints(folder / "checkpoints", keep=1).restore_latest()
@@ -93,57 +76,20 @@ def open_training(workdir: str | Path, cache: Path | None) -> tuple[Training, in
     if before.get("data_hash", found) != found:
         raise DataError(
             f"The data is not what the run in {folder} was trained on. Expected: the segments of "
-            f"hash {before['data_hash']}. Received: {found}."
+            f"hash {before['data_hash']}. Received: {found}. Give that data by --speech DIR."
         )
     return training, step
 
 
 def _measure(training: Training, position: int) -> dict[tuple[str, str], tuple[float | None, ...]]:
     """(term, encoder) -> value, weight, norm, cosine, on the batch of one step."""
-    source, step = training.source, training.step
-    epoch, place = divmod(position, source.batches_per_epoch)
-    batch = step.distribute(source.batch(epoch, place))
-    fraction = tf.constant(training.margin(position / source.batches_per_epoch), tf.float32)
-    with tf.GradientTape(persistent=True) as tape:
-        terms = step.terms(batch, fraction)
-    encoders = {name: getattr(step.model, name).trainable_variables for name in ENCODERS}
-    weights = {name: step.losses.term_weights.get(name, 0.0) for name in terms}
-    used = [name for name in terms if name != "total" and weights[name]]
-    gradients = {
-        name: {
-            encoder: weights[name] * _flat(tape.gradient(terms[name], variables), variables)
-            for encoder, variables in encoders.items()
-        }
-        for name in used
-    }
-    del tape
-    total = {encoder: sum(one[encoder] for one in gradients.values()) for encoder in ENCODERS}
+    source = training.source
+    batch = source.batch(*divmod(position, source.batches_per_epoch))
+    fraction = training.margin(position / source.batches_per_epoch)
     return {
-        (name, encoder): (
-            float(terms[name]),
-            weights[name],
-            float(np.linalg.norm(gradients[name][encoder])),
-            _cosine(gradients[name][encoder], total[encoder]),
-        )
-        for name in used
-        for encoder in ENCODERS
+        (row.term, row.encoder): (row.value, row.weight, row.norm, row.cosine)
+        for row in measure_term_gradients(training.step, batch, fraction)
     }
-
-
-def _flat(gradients, variables) -> np.ndarray:
-    """All gradients as one vector; a variable that the term does not reach counts as zeros."""
-    parts = [
-        np.zeros(int(np.prod(variable.shape)))
-        if gradient is None
-        else np.ravel(tf.convert_to_tensor(gradient).numpy())
-        for gradient, variable in zip(gradients, variables, strict=True)
-    ]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def _cosine(one, other) -> float | None:
-    length = np.linalg.norm(one) * np.linalg.norm(other)
-    return float(np.dot(one, other) / length) if length else None
 
 
 def _mean(values) -> float | None:

@@ -127,8 +127,9 @@ class TotalLoss(keras.layers.Layer):
             training: unused.
 
         Returns:
-            Term name -> scalar; "total" is the weighted sum. `phoneme_centred` is AsyP without
-            its label-count constant, to look at only.
+            Term name -> scalar; "total" is the weighted sum. To look at only: `phoneme_centred`,
+            AsyP without its label-count constant, and `modality_accuracy_*`, the share of
+            embeddings whose modality the classifier tells.
         """
         reduction = Reduction(scope)
         terms = self.utterance_terms(outputs, batch, reduction)
@@ -158,6 +159,25 @@ class TotalLoss(keras.layers.Layer):
         if classifier is None or classifier.bias is None or not classifier.trainable:
             return []
         return [classifier.bias]
+
+    def constants(self) -> dict[str, tf.Tensor]:
+        """What the learnable constants are now, as they act in the losses.
+
+        Returns:
+            alpha, beta and lambda [V], by phoneme class, where the loss has AdaMS;
+            prototype_scale, infonce_scale and keyword_bias [], where they are learnt.
+        """
+        found, margins = {}, self.phoneme_terms.adaptive_margins
+        if margins is not None and margins.trainable:
+            classes = tf.range(self.settings["num_phoneme_classes"])
+            found = dict(zip(("alpha", "beta", "lambda"), margins(classes), strict=True))
+        for name in ("prototype_scale", "infonce_scale"):
+            scale = getattr(self.utterance_terms, name)
+            if scale.trainable:
+                found[name] = scale(None)
+        for bias in self.bias_variables:
+            found["keyword_bias"] = tf.convert_to_tensor(bias)
+        return found
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -200,13 +220,15 @@ _NO_SETTING = ("self", "name", "__class__")
 
 
 def _adversarial(logits: Mapping[str, tf.Tensor], reduction: Reduction) -> dict[str, tf.Tensor]:
-    """adversarial_phoneme and adversarial_utterance, where the model has them."""
+    """adversarial_* and modality_accuracy_* of the levels that the model has."""
     terms = {}
     for level in ("phoneme", "utterance"):
         audio, text = logits.get(f"{level}_audio"), logits.get(f"{level}_text")
         if audio is not None:
             losses = adversarial.modality_cross_entropy(audio, text)
             terms[f"adversarial_{level}"] = reduction.mean(losses)
+            right = adversarial.modality_accuracy(audio, text)
+            terms[f"modality_accuracy_{level}"] = reduction.mean(right)
     return terms
 
 

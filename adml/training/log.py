@@ -1,16 +1,66 @@
-"""What a run writes while it trains: metrics.csv and TensorBoard events."""
+"""What a run writes while it trains: tables of figures and TensorBoard events."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
 
 from adml.errors import DataError
+
+
+class Rows:
+    """A CSV file of the run folder, with a column `step`, to which rows are appended.
+
+    Args:
+        path: of the file; it is made with the first row.
+        start_step: rows after this step, left by a run that was interrupted, are dropped.
+
+    Raises:
+        DataError: what is there is no such file, or it cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, start_step: int = 0):
+        self.path = Path(path)
+        self._columns: list[str] | None = None
+        if self.path.exists():
+            self._drop_after(start_step)
+
+    def write(self, rows: Sequence[Mapping[str, float | str | None]]) -> None:
+        """Append rows. All have the columns of the file's first; what is absent stays empty."""
+        with _writing(self.path):
+            if self._columns is None:
+                self._columns = list(rows[0])
+                with self.path.open("w", newline="", encoding="utf-8") as file:
+                    csv.writer(file).writerow(self._columns)
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(
+                    [_text(row.get(name)) for name in self._columns] for row in rows
+                )
+
+    def _drop_after(self, step: int) -> None:
+        try:
+            with self.path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.reader(file))
+            if not rows:
+                return
+            place, width = rows[0].index("step"), len(rows[0])
+            kept = [row for row in rows[1:] if len(row) == width and int(row[place]) <= step]
+        except (OSError, ValueError, csv.Error) as error:
+            raise DataError(
+                f"{self.path} is damaged. Expected: a header with step, then rows of numbers. "
+                f"Received: {error}. Put a whole copy back, or remove it: the curves then begin "
+                f"after step {max(step, 0)}."
+            ) from None
+        self._columns = rows[0] if kept else None
+        aside = self.path.with_suffix(".part")
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([rows[0], *kept])
+        os.replace(aside, self.path)
 
 
 class MetricsLog:
@@ -26,60 +76,35 @@ class MetricsLog:
 
     def __init__(self, folder: str | Path, *, start_step: int = 0):
         self.path = Path(folder) / "metrics.csv"
-        self._columns: list[str] | None = None
-        if self.path.exists():
-            self._drop_after(start_step)
-        with self._writing():
+        self._rows = Rows(self.path, start_step=start_step)
+        with _writing(self.path):
             self._events = tf.summary.create_file_writer(str(Path(folder) / "tensorboard"))
 
     def write(self, row: Mapping[str, float]) -> None:
         """Append one row; "step" is its position. All rows have the columns of the first."""
-        with self._writing():
-            if self._columns is None:
-                self._columns = list(row)
-                with self.path.open("w", newline="") as file:
-                    csv.writer(file).writerow(self._columns)
-            with self.path.open("a", newline="") as file:
-                csv.writer(file).writerow([_text(row.get(name, "")) for name in self._columns])
-        with self._writing(), self._events.as_default():
-            for name, value in row.items():
-                if name != "step":
-                    tf.summary.scalar(name, value, step=int(row["step"]))
+        self._rows.write([row])
+        self.scalars({name: value for name, value in row.items() if name != "step"}, row["step"])
+
+    def scalars(self, values: Mapping[str, float], step: float) -> None:
+        """Write figures to TensorBoard alone."""
+        with _writing(self.path), self._events.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(name, value, step=int(step))
 
     def close(self) -> None:
         """Flush the events."""
-        with self._writing():
+        with _writing(self.path):
             self._events.close()
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, tf.errors.OpError) as error:
-            raise DataError(
-                f"Cannot write {self.path} or tensorboard/ beside it: {error}. Free some space "
-                "and resume."
-            ) from error
 
-    def _drop_after(self, step: int) -> None:
-        try:
-            with self.path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.reader(file))
-            if not rows:
-                return
-            self._columns = rows[0]
-            place, width = rows[0].index("step"), len(rows[0])
-            kept = [row for row in rows[1:] if len(row) == width and int(row[place]) <= step]
-        except (OSError, ValueError, csv.Error) as error:
-            raise DataError(
-                f"{self.path} is damaged. Expected: a header with step, then rows of numbers. "
-                f"Received: {error}. Put a whole copy back, or remove it: the curves then begin "
-                f"after step {step}."
-            ) from None
-        aside = self.path.with_suffix(".part")
-        with aside.open("w", newline="") as file:
-            csv.writer(file).writerows([self._columns, *kept])
-        os.replace(aside, self.path)
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        raise DataError(
+            f"Cannot write {path} or tensorboard/ beside it: {error}. Free some space and resume."
+        ) from error
 
 
 def read_metrics(path: str | Path) -> dict[str, list[float]]:
@@ -93,4 +118,6 @@ def read_metrics(path: str | Path) -> dict[str, list[float]]:
 
 
 def _text(value) -> str:
+    if value is None:
+        return ""
     return f"{value:.8g}" if isinstance(value, float) else str(value)

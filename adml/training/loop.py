@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from adml.errors import AdmlError, NumericError
 from adml.training.checkpoint import Checkpoints
+from adml.training.dynamics import Dynamics
 from adml.training.interrupts import INTERRUPTED, stop_requests
 from adml.training.log import MetricsLog
 from adml.training.progress import Progress
@@ -35,6 +36,7 @@ class Plan:
         stop_step: leave off after this step, as an interruption would; None: do not.
         log_every_steps: a row of the log holds the means over this many steps.
         checkpoint_every_steps: distance of checkpoints.
+        gradient_norms_every_steps: distance of measurements of the terms' gradients; 0: none.
         margin: share of the keyword loss' margin as a function of the epoch.
         learning_rate: rate as a function of the step, for the log alone.
     """
@@ -43,6 +45,7 @@ class Plan:
     stop_step: int | None = None
     log_every_steps: int = 10
     checkpoint_every_steps: int = 200
+    gradient_norms_every_steps: int = 0
     margin: Callable[[float], float] = lambda epoch: 1.0
     learning_rate: Callable[[int], float] = lambda step: math.nan
 
@@ -56,6 +59,7 @@ def run_loop(
     *,
     start_step: int = 0,
     progress: Progress | None = None,
+    dynamics: Dynamics | None = None,
 ) -> None:
     """Train from `start_step` to the end of the plan.
 
@@ -66,6 +70,7 @@ def run_loop(
         log: where the figures go.
         plan: length and intervals.
         start_step, progress: the steps done before; `progress` counts this stretch too.
+        dynamics: what else is written of the run; None: nothing.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and the state saved.
@@ -80,25 +85,24 @@ def run_loop(
     bar = _bar(start_step, last)
     with stop_requests() as stop, bar:
         for step in range(start_step, last):
+            done, fraction = step + 1, plan.margin(step / source.batches_per_epoch)
             before = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter() - before
-            fraction = plan.margin(step / source.batches_per_epoch)
+            if dynamics:
+                dynamics.before(done, batch, fraction)
+            before = time.perf_counter()
             terms = training_step(batch, fraction)
             _check_finite(terms, step)
-            progress.add(terms, waited, time.perf_counter() - before, len(batch["waveform"]))
-            done = step + 1
+            seconds = waited + time.perf_counter() - before
+            progress.add(terms, waited, seconds, len(batch["waveform"]))
             rate = progress.window.rate()
             bar.set_postfix(loss=f"{terms['total']:.3f}", utt_s=f"{rate:.0f}", refresh=False)
             bar.update()
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
-                row = {
-                    "step": done,
-                    "epoch": done / source.batches_per_epoch,
-                    "learning_rate": plan.learning_rate(step),
-                    "margin_fraction": fraction,
-                    **progress.close_window(),
-                }
+                row = _row(plan, source, step, fraction)
+                row |= dynamics.after(done) if dynamics else {}
+                row |= progress.close_window()
                 log.write(row)
                 _tell(row, plan.total_steps, bar)
             if done % plan.checkpoint_every_steps == 0 or done == last or stop.is_set():
@@ -118,6 +122,16 @@ def _bar(start_step: int, last: int) -> tqdm:
         file=sys.stderr,
         dynamic_ncols=True,
     )
+
+
+def _row(plan: Plan, source, step: int, fraction: float) -> dict[str, float]:
+    """Where in the plan a step was."""
+    return {
+        "step": step + 1,
+        "epoch": (step + 1) / source.batches_per_epoch,
+        "learning_rate": plan.learning_rate(step),
+        "margin_fraction": fraction,
+    }
 
 
 def _tell(row: dict[str, float], total_steps: int, bar: tqdm) -> None:

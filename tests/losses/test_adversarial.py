@@ -7,7 +7,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from adml.losses.adversarial import AUDIO, TEXT, modality_cross_entropy
+from adml.losses.adversarial import AUDIO, TEXT, modality_accuracy, modality_cross_entropy
 from adml.numerics.reversal import reverse_gradient
 
 
@@ -45,3 +45,15 @@ def test_encoder_ascends_what_the_classifier_descends():
     (plain, plain_weights), (reversed_, reversed_weights) = gradients
     np.testing.assert_allclose(reversed_, -0.1 * plain, rtol=1e-6)
     np.testing.assert_allclose(reversed_weights, plain_weights, rtol=1e-6)
+
+
+def test_accuracy_and_no_gradient():
+    audio = tf.constant([[1.0, 0.0], [0.0, 1.0], [3.0, 3.0], [1e-20, 0.0]], tf.float64)
+    text = tf.constant([[0.0, 2.0], [0.0, 2.0], [2.0, 0.0], [0.0, 0.0]], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch([audio, text])
+        right = modality_accuracy(audio, text)
+    np.testing.assert_array_equal(right, [1, 0.5, 0.25, 0.75])
+    assert right.dtype == tf.float64
+    assert tape.gradient(right, [audio, text]) == [None, None]
+    assert modality_accuracy(tf.zeros([2, 2], tf.bfloat16), tf.zeros([2, 2])).dtype == tf.float32

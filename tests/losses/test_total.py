@@ -11,11 +11,12 @@ import tensorflow as tf
 from adml.losses.total import TotalLoss
 
 DIMENSION, CLASSES, PHONEMES = 6, 9, 5
+LOOKED_AT = {"phoneme_centred", "modality_accuracy_phoneme", "modality_accuracy_utterance"}
 ALL_TERMS = {
     "utterance_asyp", "rpl_distance", "rpl_angle", "rpl_prototype", "utterance_infonce",
-    "phoneme", "phoneme_centred", "monotonic", "keyword", "adversarial_phoneme",
-    "adversarial_utterance", "ctc", "total",
-}  # fmt: skip
+    "phoneme", "monotonic", "keyword", "adversarial_phoneme", "adversarial_utterance", "ctc",
+    "total",
+} | LOOKED_AT  # fmt: skip
 
 
 def make_loss(**settings):
@@ -175,7 +176,7 @@ def test_terms_against_their_functions_written_out():
 
 def test_weight_zero_keeps_the_curve_without_gradient():
     plain, _ = evaluate(make_loss(), BATCH)
-    off = {f"{name}_weight": 0.0 for name in ALL_TERMS - {"phoneme_centred", "total"}}
+    off = {f"{name}_weight": 0.0 for name in ALL_TERMS - LOOKED_AT - {"total"}}
     loss = make_loss(**off)
     terms, gradients = evaluate(loss, BATCH)
     assert set(terms) == ALL_TERMS
@@ -236,6 +237,43 @@ def test_chance_of_the_adversary():
     terms, _ = evaluate(make_loss(), BATCH, outputs={"modality_logits": flat})
     assert float(terms["adversarial_utterance"]) == pytest.approx(2 * math.log(2), rel=1e-6)
     assert "adversarial_phoneme" not in terms
+
+
+def test_accuracy_of_the_modality_classifier():
+    """By pencil: audio is column 0, equal logits are half right, the mean is over both sides."""
+    logits = {
+        "utterance_audio": tf.constant([[2.0, 1.0], [0.0, 0.0], [-1.0, 3.0], [5.0, 4.0]]),
+        "utterance_text": tf.constant([[2.0, 1.0], [0.0, 7.0], [-1.0, 3.0], [5.0, 4.0]]),
+    }
+    terms, gradients = evaluate(
+        make_loss(keyword_kind="none"), BATCH, outputs={"modality_logits": logits}
+    )
+    assert float(terms["modality_accuracy_utterance"]) == (1 + 0.5 + 0 + 1 + 0 + 1 + 1 + 0) / 8
+    assert "modality_accuracy_phoneme" not in terms
+    off = make_loss(keyword_kind="none", adversarial_utterance_weight=0.0)
+    weightless, others = evaluate(off, BATCH, outputs={"modality_logits": logits})
+    assert weightless["modality_accuracy_utterance"] == terms["modality_accuracy_utterance"]
+    for one, other in zip(gradients, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_constants_are_those_that_act():
+    loss = make_loss(adams_parametrisation="softplus", keyword_weight=1.0)
+    loss.phoneme_terms.adaptive_margins.raw_beta.assign([-9.0, 0.0, 1.0, 2.0, 3.0])
+    loss.phoneme_terms.adaptive_margins.raw_margin.assign([0.0, 0.1, 0.2, 0.3, 0.4])
+    found = {name: value.numpy() for name, value in loss.constants().items()}
+    assert set(found) == {"alpha", "beta", "lambda", "prototype_scale", "keyword_bias"}
+    np.testing.assert_allclose(found["alpha"], [0.01] * 5, rtol=1e-5)
+    np.testing.assert_allclose(found["beta"], np.log1p(np.exp([-9.0, 0, 1, 2, 3])), rtol=1e-5)
+    np.testing.assert_allclose(found["lambda"], [0, 0.1, 0.2, 0.3, 0.4], rtol=1e-6)
+    assert found["prototype_scale"] == pytest.approx(20) and found["keyword_bias"].shape == ()
+    clamped = make_loss(utterance_infonce_weight=1.0, keyword_kind="triplet")
+    clamped.phoneme_terms.adaptive_margins.raw_alpha.assign([-1.0] * 5)
+    found = clamped.constants()
+    np.testing.assert_allclose(found["alpha"], [1e-3] * 5)
+    assert float(found["infonce_scale"]) == pytest.approx(20) and "keyword_bias" not in found
+    fixed = make_loss(adams=False, rpl_prototype_weight=0.0, keyword_kind="aam_softmax")
+    assert fixed.constants() == {}
 
 
 def test_one_keyword_and_no_labelled_one():

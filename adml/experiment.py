@@ -6,8 +6,7 @@ import dataclasses
 import json
 import logging
 import os
-import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,10 +20,11 @@ from adml.evaluation.records import environment, write_atomically
 from adml.export.saved_model import export
 from adml.models.adml import ADML
 from adml.numerics.autocast import autocast
+from adml.run_folder import open_run, read_values
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.dynamics import Dynamics
-from adml.training.lock import LOCK, sole_trainer
+from adml.training.lock import sole_trainer
 from adml.training.log import MetricsLog
 from adml.training.loop import Plan, run_loop
 from adml.training.progress import Progress
@@ -37,44 +37,6 @@ def default_cache() -> Path:
     """Folder for decoded speech: $ADML_CACHE, or adml below the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ADML_CACHE") or Path(base) / "adml")
-
-
-def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
-    """Make an empty run folder, or check that an existing one is of the same configuration.
-
-    Nothing is written yet: data that cannot be used leaves a folder that can be used again.
-
-    Raises:
-        UsageError: the folder exists and `resume` is off, it is of another configuration, or
-            it cannot be written.
-    """
-    folder = Path(workdir)
-    described = folder / "config.yaml"
-    if resume and described.is_file():
-        if _at(load_config(described), config.data.root) != config:
-            raise UsageError(
-                f"{folder} is a run of another configuration. Expected: the one in {described}. "
-                "Resume without --config and --set, or choose another folder."
-            )
-        return folder
-    if resume and not folder.is_dir():
-        raise UsageError(
-            f"There is no run in {folder} to go on with. Expected: a folder made by `adml train`. "
-            "Start one without --resume."
-        )
-    try:
-        if folder.exists() and (not folder.is_dir() or _entries(folder)):
-            raise UsageError(
-                f"The run folder {folder} exists. Expected: a new or empty folder. "
-                "Choose another one, or go on with a run that is in it by --resume."
-            )
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write the run folder {folder}: {error.strerror}. Choose another one."
-        ) from None
-    return folder
 
 
 def train(
@@ -113,6 +75,7 @@ def train(
         if start < training.total_steps:
             _go_on(folder, config, training, checkpoints, start, stop_step)
         else:
+            _write_cost(folder, checkpoints.restored)
             logger.info(
                 "The run in %s is finished: %d of %d steps. Its curves are in metrics.csv, its "
                 "weights in checkpoints/. Next: adml evaluate %s",
@@ -151,6 +114,13 @@ def _go_on(
         _write_json(folder / "cost.json", dataclasses.asdict(progress.cost()))
 
 
+def _write_cost(folder: Path, restored: dict) -> None:
+    """Write the cost of a run that was killed after its last step."""
+    cost = dataclasses.asdict(Progress(restored).cost())
+    if read_values(folder / "cost.json", "it is written anew").get("steps") != cost["steps"]:
+        _write_json(folder / "cost.json", cost)
+
+
 def _describe(folder: Path, config: Config, training: Training) -> None:
     """Write what is trained, where and on what: configuration, versions, counts and texts."""
     source, steps = training.source, training.total_steps
@@ -178,7 +148,7 @@ def _describe(folder: Path, config: Config, training: Training) -> None:
             "--speech DIR, or train in another folder."
         )
     described = folder / "config.yaml"
-    if not described.is_file():
+    if not (folder / "environment.json").is_file():
         _write_json(folder / "environment.json", environment())
     if not described.is_file() or load_config(described) != config:
         _write(described, dump_config(config))
@@ -247,37 +217,6 @@ def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
     except tf.errors.OpError as error:
         raise UsageError(f"Cannot write the export folder {out}: {error.message}.") from error
     return exported.to_dict()
-
-
-def read_values(path: Path, without: str) -> dict:
-    """Read a file of a run that holds a JSON object; an empty one where there is no file.
-
-    Args:
-        path: the file.
-        without: what removing the file means, for the message.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if not isinstance(values, dict):
-            raise ValueError(f"a {type(values).__name__}")
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is damaged. Expected: a JSON object. Received: {error}. Put a whole copy "
-            f"back, or remove it: {without}."
-        ) from None
-    return values
-
-
-def _at(config: Config, root: str) -> Config:
-    """The same experiment on data that lie elsewhere; what they are is told by their hash."""
-    return replace(config, data=replace(config.data, root=root))
-
-
-def _entries(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != LOCK]
 
 
 def _write_json(path: Path, values: dict) -> None:

@@ -56,9 +56,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def reproduce(arguments: argparse.Namespace) -> int:
     """Run the rows of tables, or tell about them; the exit code is that of the first failure."""
     from adml.reproduce.listing import (
+        claims_values,
         format_differences,
         format_states,
         list_states,
+        render,
         states_values,
     )
     from adml.reproduce.plan import make_plan
@@ -71,12 +73,13 @@ def reproduce(arguments: argparse.Namespace) -> int:
     code = 0
     if not (arguments.list or arguments.render_only):
         code = _run(plan, arguments, records)
-    states = list_states(plan, arguments.seeds, out=arguments.out, records=records)
+    if arguments.list or arguments.json:
+        states = list_states(plan, arguments.seeds, out=arguments.out, records=records)
     if arguments.json:
-        values = states_values(plan, states)
+        values = {"rows": states_values(plan, states), "claims": claims_values(plan, records)}
         sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(format_states(plan, states))
+        sys.stdout.write(format_states(plan, states) if arguments.list else render(plan, records))
     return code
 
 

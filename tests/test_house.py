@@ -49,6 +49,7 @@ FLOORS = {
     "config": 0,
     "config_checks": 0,
     "config_file": 0,
+    "config_identity": 0,
     "config_losses": 0,
     "errors": 0,
     "numerics": 0,

@@ -7,20 +7,25 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 
 from adml.errors import DataError
+from adml.evaluation.cells import (
+    METRIC_TITLES,
+    commits_of,
+    cost_of,
+    format_figure,
+    markdown_table,
+    metric_title,
+    seeds_figure,
+    short,
+)
 from adml.evaluation.records import Record, read_records
+from adml.evaluation.scales import ScaleRecords, read_scales, render_scale
 
-_TITLES = {
-    "average_precision": "AP %",
-    "equal_error_rate": "EER %",
-    "roc_auc": "AUC %",
-    "accuracy": "accuracy %",
-    "mean_word_accuracy": "mean over words %",
-    "chance_average_precision": "chance AP %",
-    "chance_accuracy": "chance %",
-}
+__all__ = [
+    "Published", "format_figure", "markdown_table", "metric_title", "render", "render_folder",
+]  # fmt: skip
+
 _PARTS = ("all", "seen", "unseen")
 _NOT_RUN = "*not run*"
 _HEAD = """# Results
@@ -52,6 +57,7 @@ def render(
     *,
     analysis: str = "",
     published: Mapping[str, Published] | None = None,
+    scales: Sequence[ScaleRecords] = (),
 ) -> str:
     """Write all records as one Markdown page.
 
@@ -60,6 +66,7 @@ def render(
         analysis: free Markdown that is put after the tables.
         published: a paper's figures by the sha256 of their test list. Only the tables of these
             lists have a column for the paper; a list or row that no record holds says "not run".
+        scales: records of the paper's tables, which have sections of their own.
 
     Returns:
         The page.
@@ -74,7 +81,7 @@ def render(
             if test in record.metrics:
                 lists[test, sha256].append(record)
     ran = {sha256 for _, sha256 in lists}
-    blocks = [_HEAD]
+    blocks = [_HEAD, *(render_scale(found) for found in scales)]
     for (test, sha256), members in sorted(lists.items(), key=lambda item: item[0]):
         blocks.append(_section(test, sha256, members, published.get(sha256)))
     for sha256, paper in published.items():
@@ -95,27 +102,12 @@ def render_folder(
     analysis: str | os.PathLike | None = None,
     published: Mapping[str, Published] | None = None,
 ) -> str:
-    """Render every record of a folder, and a file of analysis where there is one."""
+    """Render every record of a folder and of its scales, and the analysis where there is one."""
     text = ""
     if analysis is not None and Path(analysis).is_file():
         text = Path(analysis).read_text(encoding="utf-8")
-    return render(read_records(folder), analysis=text, published=published)
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a cell's bars and line ends are escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in lines)
-
-
-def format_figure(figure: Mapping) -> str:
-    """One figure in percent with its interval: "96.65 [96.10, 97.20]"; a dash where undefined."""
-    if figure["value"] is None:
-        return "–"
-    text = f"{100 * figure['value']:.2f}"
-    if figure["low"] is None or figure["high"] is None:
-        return text
-    return f"{text} [{100 * figure['low']:.2f}, {100 * figure['high']:.2f}]"
+    scales = read_scales(folder)
+    return render(read_records(folder), analysis=text, published=published, scales=scales)
 
 
 def _section(test: str, sha256: str, records: list[Record], paper: Published | None) -> str:
@@ -129,15 +121,16 @@ def _section(test: str, sha256: str, records: list[Record], paper: Published | N
     for (name, _, part), (members, figures) in rows.items():
         named.add(name)
         line = [f"`{name}`", part, _sizes(figures)]
-        line += [_seeds_figure(figures[metric]) if metric in figures else "–" for metric in metrics]
-        line += [str(len(members)), _short(members[0].data_hash), _cost(members), _commits(members)]
+        line += [seeds_figure(figures[metric]) if metric in figures else "–" for metric in metrics]
+        line += [str(len(members)), short(members[0].data_hash)]
+        line += [cost_of(members), commits_of(members)]
         lines.append(line + ([_paper_figures(paper, name)] if paper and part == "all" else []))
     for name in paper.figures if paper else ():
         if name not in named:
             line = [f"`{name}`", "all", "–", *[_NOT_RUN] * len(metrics), *["–"] * 4]
             lines.append([*line, _paper_figures(paper, name)])
     lines = [line + [""] * (len(head) - len(line)) for line in lines]
-    return f"## {_heading(test)}\n\nList `{_short(sha256)}`.\n\n{markdown_table(head, lines)}"
+    return f"## {_heading(test)}\n\nList `{short(sha256)}`.\n\n{markdown_table(head, lines)}"
 
 
 def _rows(test: str, records: list[Record]) -> dict:
@@ -165,22 +158,11 @@ def _rows(test: str, records: list[Record]) -> dict:
     return rows
 
 
-def _seeds_figure(figures: list[Mapping]) -> str:
-    if len(figures) == 1:
-        return format_figure(figures[0])
-    values = [100 * figure["value"] for figure in figures if figure["value"] is not None]
-    if not values:
-        return "–"
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"
-
-
 def _runs(records: Sequence[Record]) -> str:
     """How to repeat each run."""
     head = ["configuration", "seed", "made", "commit", "data", "command"]
     rows = [
-        [f"`{r.name}`", str(r.seed), r.created[:10] or "–", _commits([r]), _short(r.data_hash)]
+        [f"`{r.name}`", str(r.seed), r.created[:10] or "–", commits_of([r]), short(r.data_hash)]
         + [f"`{r.command}`" if r.command else "–"]
         for r in sorted(records, key=lambda record: (record.name, record.seed))
     ]
@@ -188,13 +170,8 @@ def _runs(records: Sequence[Record]) -> str:
 
 
 def _ordered(names: set[str]) -> list[str]:
-    known = [name for name in _TITLES if name in names]
+    known = [name for name in METRIC_TITLES if name in names]
     return known + sorted(names - set(known))
-
-
-def metric_title(name: str) -> str:
-    """A metric's title in a table: "EER %"."""
-    return _TITLES.get(name, name.replace("_", " ") + " %")
 
 
 def _heading(test: str) -> str:
@@ -209,30 +186,3 @@ def _sizes(figures: Mapping[str, list]) -> str:
 def _paper_figures(paper: Published, name: str) -> str:
     figures = paper.figures.get(name, {})
     return ", ".join(f"{metric_title(m)} {100 * v:.2f}" for m, v in figures.items()) or "–"
-
-
-def _cost(records: list[Record]) -> str:
-    costs = [record.cost for record in records if record.cost.steps]
-    if not costs:
-        return "–"
-    parts = [
-        f"{mean(cost.seconds for cost in costs) / 60:.1f} min",
-        f"{mean(cost.cpu_seconds for cost in costs) / 3600:.2f} CPU h",
-        f"{mean(cost.steps for cost in costs):,.0f} steps",
-        f"{mean(cost.utterances for cost in costs):,.0f} clips",
-        f"{max(cost.peak_memory_mb for cost in costs) / 1000:.1f} GB",
-    ]
-    return ", ".join(parts)
-
-
-def _commits(records: list[Record]) -> str:
-    found = {record.commit[:9] + ("+" if record.dirty else "") for record in records}
-    return ", ".join(f"`{commit}`" for commit in sorted(found))
-
-
-def _short(digest: str) -> str:
-    return digest[:12] or "–"
-
-
-def _cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|")

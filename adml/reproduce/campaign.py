@@ -14,6 +14,7 @@ import tf_keras as keras
 from adml.code_state import changed_modules, code_hashes, training_code
 from adml.config import Config, load_config
 from adml.config_file import to_mapping
+from adml.config_identity import digest, training_settings
 from adml.data.trial_list import TrialList
 from adml.errors import AdmlError, UsageError
 from adml.evaluate import evaluate
@@ -22,11 +23,9 @@ from adml.experiment import load_run, train
 from adml.reproduce.plan import (
     CampaignPlan,
     PlannedRow,
-    digest,
     refuse_unfair,
     seeded,
     table_differences,
-    training_settings,
 )
 from adml.reproduce.speech import draw_lists, identify, speech_root
 from adml.reproduce.states import (

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adml.code_state import code_hashes
-from adml.evaluation.results import format_figure, markdown_table, metric_title
+from adml.evaluation.cells import format_figure, markdown_table, metric_title
+from adml.evaluation.claims import judge_all
+from adml.evaluation.records import Record, read_records
+from adml.evaluation.scales import ScaleRecords, render_scale
 from adml.reproduce.plan import CampaignPlan, table_differences
 from adml.reproduce.states import State, state_of
 
@@ -63,6 +66,35 @@ def states_values(plan: CampaignPlan, states: Sequence[State]) -> list[dict]:
         }
         for state in states
     ]
+
+
+def render(plan: CampaignPlan, records: Path) -> str:
+    """The chosen tables and the claims on them, from the records; older code is told."""
+    found = ScaleRecords(plan.registry, plan.scale, _records(records))
+    return render_scale(found, [table.name for table in plan.tables], code=code_hashes())
+
+
+def claims_values(plan: CampaignPlan, records: Path) -> list[dict]:
+    """The claims on the chosen tables for programs."""
+    tables = [table.name for table in plan.tables]
+    return [
+        {
+            "claim": one.claim.text,
+            "test": plan.scale.tests.get(one.column.test, ""),
+            "metric": one.column.metric,
+            "paper": one.paper,
+            "advantage": one.advantage,
+            "low": one.low,
+            "high": one.high,
+            "seeds": one.seeds,
+            "verdict": one.verdict,
+        }
+        for one in judge_all(plan.registry, plan.scale, _records(records), tables)
+    ]
+
+
+def _records(folder: Path) -> tuple[Record, ...]:
+    return tuple(read_records(folder)) if folder.is_dir() else ()
 
 
 def format_differences(plan: CampaignPlan) -> str:

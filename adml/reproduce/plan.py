@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adml.config import Config
-from adml.config_file import from_mapping, parse_yaml, read_text, to_mapping
+from adml.config_file import from_mapping, parse_yaml, read_text
+from adml.config_identity import differences, settings_of
 from adml.errors import ConfigError, UsageError
 from adml.evaluation.registry import Registry, Scale, Table, read_registry, read_scale
 
 ALL = "all"
-NAMES = ("name", "description")
 
 
 @dataclass(frozen=True)
@@ -106,41 +104,6 @@ def laid_over(below: Mapping, above: Mapping) -> dict:
 def seeded(config: Config, seed: int, root: str = "") -> Config:
     """The same row with a seed, on the speech of a folder."""
     return replace(config, seed=seed, data=replace(config.data, root=root))
-
-
-def settings_of(config: Config | Mapping) -> dict:
-    """All that tells an experiment from another: no names, and not where the speech lies.
-
-    A mapping, as records hold it, may lack fields that are younger; they have their defaults.
-
-    Raises:
-        ConfigError: a mapping is no configuration of this version.
-    """
-    config = config if isinstance(config, Config) else from_mapping(Config, dict(config))
-    values = to_mapping(replace(config, data=replace(config.data, root="")))
-    return {name: value for name, value in values.items() if name not in NAMES}
-
-
-def training_settings(config: Config | Mapping) -> dict:
-    """The settings that can change the weights."""
-    return {k: v for k, v in settings_of(config).items() if k != "evaluation"}
-
-
-def digest(*values: object) -> str:
-    """sha256 of plain values."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
-def differences(first: Mapping, second: Mapping, path: str = "") -> dict[str, tuple]:
-    """Dotted keys whose values differ, with both; None stands for a key that is not there."""
-    found: dict[str, tuple] = {}
-    for key in dict.fromkeys((*first, *second)):
-        one, other = first.get(key), second.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found |= differences(one, other, f"{path}{key}.")
-        elif one != other:
-            found[f"{path}{key}"] = (one, other)
-    return found
 
 
 def table_differences(plan: CampaignPlan, table: Table) -> dict[str, dict[str, tuple]]:

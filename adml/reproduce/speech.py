@@ -8,11 +8,12 @@ from pathlib import Path
 
 from adml.build.data import build_segments_of
 from adml.build.trials import build_trials, chosen_trials
+from adml.config_identity import digest
 from adml.data.synthetic import make_corpus
 from adml.data.trial_list import TrialList
 from adml.errors import DataError, UsageError
 from adml.evaluation.registry import Need, Scale
-from adml.reproduce.plan import CampaignPlan, digest, seeded
+from adml.reproduce.plan import CampaignPlan, seeded
 from adml.reproduce.states import Identity
 from adml.text.g2p import G2P
 

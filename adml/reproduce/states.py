@@ -10,17 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adml.code_state import changed_modules, training_code
+from adml.config_identity import differences, digest, settings_of, training_settings
 from adml.errors import AdmlError, DataError
 from adml.evaluation.records import Record, read_record
-from adml.reproduce.plan import (
-    CampaignPlan,
-    PlannedRow,
-    differences,
-    digest,
-    seeded,
-    settings_of,
-    training_settings,
-)
+from adml.reproduce.plan import CampaignPlan, PlannedRow, seeded
 
 CAMPAIGN_LOCK = ".reproduce.lock"
 DESCRIPTION = "reproduce.json"

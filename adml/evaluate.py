@@ -16,8 +16,9 @@ from adml.config_file import to_mapping
 from adml.data.store import PcmStore
 from adml.data.trial_list import TrialList
 from adml.errors import DataError, UsageError
-from adml.evaluation.embedded import cosine
-from adml.evaluation.embedding import Embedder
+from adml.evaluation.embedded import Score, cosine
+from adml.evaluation.embedding import Embedder, Embeds
+from adml.evaluation.pairs import PairScorer
 from adml.evaluation.records import (
     Cost,
     Record,
@@ -81,14 +82,15 @@ def evaluate(
         The record and the results by list.
     """
     g2p = g2p or G2P()
-    embedder = Embedder(trained.model.acoustic, trained.model.text, trained.log_mel)
+    embedder, score = _scorer(trained)
     texts = _training_texts(trained.folder) if trained.step else None
     data, cost = _values(trained.folder / "data.json"), _cost(trained)
     results = {}
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
         read = _clip_reader(trials, Path(root), cache or default_cache())
-        score = _second_stage(trained, read, g2p, ctc_weight) if ctc_weight else cosine
+        if ctc_weight:
+            score = SecondStage.of_model(trained.model, trained.log_mel, read, g2p, ctc_weight)
         results[trials.name] = evaluate_trials(
             embedder, trials, read, g2p, training_texts=texts, score=score, resamples=resamples
         )
@@ -128,23 +130,26 @@ def _made_of(trained: Trained, resamples: int, ctc_weight: float) -> dict:
     }
 
 
+def _scorer(trained: Trained) -> tuple[Embeds, Score]:
+    """What embeds the clips and texts of a list, and what scores their pairs."""
+    model = trained.model
+    if getattr(model, "pairwise", False):
+        scorer = PairScorer(model, trained.log_mel)
+        return scorer, scorer
+    return Embedder(model.acoustic, model.text, trained.log_mel), cosine
+
+
 def _require_frame_classifier(trained: Trained) -> None:
+    if getattr(trained.model, "pairwise", False):
+        raise UsageError(
+            f"The model of the run in {trained.folder} fuses pairs, so it has no cosine to take "
+            "a CTC cost from. Expected: a run of two encoders. Evaluate without --ctc-weight."
+        )
     if trained.model.frame_classifier is None:
         raise UsageError(
             f"The run in {trained.folder} has no frame classifier, so it has no CTC cost. "
             "Expected: a run trained with losses.ctc_weight above 0. Evaluate without --ctc-weight."
         )
-
-
-def _second_stage(trained: Trained, read, g2p: G2P, weight: float) -> SecondStage:
-    model, log_mel = trained.model, trained.log_mel
-
-    def frame_logits(waveform, lengths):
-        features, frame_lengths = log_mel(waveform, lengths)
-        frames, _ = model.acoustic(features, frame_lengths, training=False)
-        return model.frame_classifier(frames), frame_lengths
-
-    return SecondStage(frame_logits, read, g2p, weight=weight)
 
 
 def _clip_reader(trials: TrialList, root: Path, cache: Path):

@@ -82,6 +82,12 @@ def test_second_stage_needs_a_frame_classifier(tiny_run, speech_cache, tmp_path)
     assert not (tmp_path / "two.json").exists()
 
 
+def test_second_stage_needs_two_encoders(tiny_run, speech_cache, monkeypatch):
+    monkeypatch.setattr("adml.models.adml.ADML.pairwise", True, raising=False)
+    with pytest.raises(UsageError, match="fuses pairs.*Evaluate without --ctc-weight"):
+        evaluate_run(tiny_run, cache=speech_cache, only=["words"], ctc_weight=0.05)
+
+
 def test_table_has_a_row_for_every_model_list_and_part(evaluated, untrained):
     assert evaluated.table.count("\n") == 2 + sum(map(len, evaluated.record.metrics.values()))
     table = results_table([("trained", evaluated.record), ("before", untrained.record)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from adml.data.trial_list import Clip
 from adml.errors import AdmlError, DataError
-from adml.evaluation.embedding import Embedder, clip_problem
+from adml.evaluation.embedding import Embeds, clip_problem
 
 _LOGGER = logging.getLogger(__name__)
 _CHUNK_SAMPLES = 48_000_000  # samples held at once: 50 minutes, 190 MB
@@ -37,7 +37,7 @@ class SetAside:
 
 
 def embed_clips(
-    embedder: Embedder,
+    embedder: Embeds,
     clips: Sequence[Clip],
     read_clip: ReadClip,
     *,

@@ -10,7 +10,7 @@ import numpy as np
 from adml.data.trial_list import Clip, TrialList
 from adml.errors import NumericError
 from adml.evaluation.clips import ReadClip, SetAside, embed_clips
-from adml.evaluation.embedding import Embedder
+from adml.evaluation.embedding import Embeds
 from adml.evaluation.texts import G2PFunction, embed_texts
 
 _PAIRS_AT_ONCE = 65_536
@@ -23,8 +23,9 @@ class EmbeddedTest:
     Args:
         clips: all clips of the list.
         texts: all texts of the list.
-        audio: [len(clips), D] unit embeddings; zero rows for clips that were set aside.
-        text: [len(texts), D] unit embeddings; zero rows for texts that were set aside.
+        audio: [len(clips), D] unit embeddings, or one [F', D] for each clip where a model fuses
+            pairs (`adml.evaluation.pairs`); zeros for clips that were set aside.
+        text: [len(texts), D] unit embeddings, or one [L, D] for each text; zeros likewise.
         clip_usable: bool [len(clips)].
         text_usable: bool [len(texts)].
         set_aside: the inputs that could not be used.
@@ -55,7 +56,7 @@ def cosine(test: EmbeddedTest, clips: np.ndarray, texts: np.ndarray) -> np.ndarr
 
 
 def embed_test(
-    embedder: Embedder,
+    embedder: Embeds,
     trials: TrialList,
     read_clip: ReadClip,
     g2p: G2PFunction,
@@ -117,7 +118,7 @@ def choose_texts(test: EmbeddedTest, clips: np.ndarray, score: Score) -> np.ndar
 
 
 def _scatter(rows: np.ndarray, index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    full = np.zeros((count, rows.shape[1]), dtype=np.float32)
+    full = np.zeros((count, *rows.shape[1:]), dtype=rows.dtype)
     full[index] = rows
     usable = np.zeros(count, dtype=bool)
     usable[index] = True

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from adml.evaluation.clips import ReadClip, cut_times
 from adml.evaluation.embedded import EmbeddedTest, cosine
-from adml.evaluation.embedding import clip_buckets
+from adml.evaluation.embedding import clip_buckets, pad
 from adml.evaluation.texts import G2PFunction
 from adml.losses.ctc import frame_ctc
 from adml.text.phonemes import to_classes
@@ -43,6 +43,19 @@ class SecondStage:
         specs = [tf.TensorSpec([None, None, None], tf.float32), tf.TensorSpec([None], tf.int32)]
         specs += [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
         self._cost = tf.function(frame_ctc, input_signature=specs)
+
+    @classmethod
+    def of_model(
+        cls, model, log_mel: Callable, read_clip: ReadClip, g2p: G2PFunction, weight: float
+    ) -> SecondStage:
+        """The second stage of an `ADML` with a frame classifier and of its front end."""
+
+        def frame_logits(waveform: tf.Tensor, lengths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            features, frame_lengths = log_mel(waveform, lengths)
+            frames, _ = model.acoustic(features, frame_lengths, training=False)
+            return model.frame_classifier(frames), frame_lengths
+
+        return cls(frame_logits, read_clip, g2p, weight=weight)
 
     def __call__(self, test: EmbeddedTest, clips: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores [N] of pairs of clip and text, float32; higher means more alike."""
@@ -80,9 +93,9 @@ class SecondStage:
         for part in _batches(order, frames[clips[order]]):
             clip, text = clips[part], texts[part]
             batch = (
-                _padded([logits[index] for index in clip], np.float32),
+                pad([logits[index] for index in clip], np.float32),
                 frames[clip],
-                _padded([spelled[index] for index in text], np.int32),
+                pad([spelled[index] for index in text], np.int32),
                 lengths[text],
             )
             costs[part] = self._cost(*map(tf.constant, batch)).numpy()
@@ -97,7 +110,7 @@ class SecondStage:
             chosen = range(start, min(start + _CLIPS_AT_ONCE, len(clips)))
             samples = [self._read_clip(heard[i].path, *times[i]) for i in chosen]
             for width, indices in clip_buckets([len(row) for row in samples]):
-                waveform = _padded([samples[index] for index in indices], np.float32, width)
+                waveform = pad([samples[index] for index in indices], np.float32, width)
                 lengths = np.array([len(samples[index]) for index in indices], dtype=np.int32)
                 logits, frames = self._frame_logits(tf.constant(waveform), tf.constant(lengths))
                 for index, rows, count in zip(indices, logits.numpy(), frames.numpy(), strict=True):
@@ -119,13 +132,3 @@ def _batches(order: np.ndarray, frames: np.ndarray) -> Iterator[np.ndarray]:
             bar.update(min(size, len(order) - start))
             start += size
 
-
-def _padded(rows: Sequence, dtype: type, width: int | None = None) -> np.ndarray:
-    """Rows of different lengths as one array, zeros behind."""
-    rows = [np.asarray(row, dtype=dtype) for row in rows]
-    width = max(len(row) for row in rows) if width is None else width
-    shape = (len(rows), width, *rows[0].shape[1:])
-    array = np.zeros(shape, dtype=dtype)
-    for target, row in zip(array, rows, strict=True):
-        target[: len(row)] = row
-    return array

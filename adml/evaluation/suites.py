@@ -25,7 +25,7 @@ from adml.evaluation.embedded import (
     embed_test,
     pair_scores,
 )
-from adml.evaluation.embedding import Embedder
+from adml.evaluation.embedding import Embeds
 from adml.evaluation.intervals import Estimate, proportion_estimate, trial_estimates
 from adml.evaluation.texts import G2PFunction, unseen_texts
 
@@ -58,7 +58,7 @@ class SuiteResult:
 
 
 def evaluate_trials(
-    embedder: Embedder,
+    embedder: Embeds,
     trials: TrialList,
     read_clip: ReadClip,
     g2p: G2PFunction,
@@ -77,7 +77,8 @@ def evaluate_trials(
     pooled scores.
 
     Args:
-        embedder: embeds audio and phonemes.
+        embedder: embeds audio and phonemes; a `PairScorer` where a model fuses pairs, which is
+            then `score` too.
         trials: a `TrialList`; in a classification each clip's own text is the truth.
         read_clip: (path, start_s, end_s) -> float32 [T] at 16 kHz.
         g2p: turns a text into phoneme symbols.

@@ -8,7 +8,7 @@ import numpy as np
 
 from adml.errors import DataError, TextError
 from adml.evaluation.clips import SetAside, report_set_aside
-from adml.evaluation.embedding import Embedder
+from adml.evaluation.embedding import Embeds
 from adml.text.phonemes import strip_stress, to_ids
 
 G2PFunction = Callable[[str], Sequence[str]]
@@ -16,7 +16,7 @@ G2PFunction = Callable[[str], Sequence[str]]
 
 
 def embed_texts(
-    embedder: Embedder, texts: Sequence[str], g2p: G2PFunction
+    embedder: Embeds, texts: Sequence[str], g2p: G2PFunction
 ) -> tuple[np.ndarray, np.ndarray, list[SetAside]]:
     """Embed each distinct pronunciation once.
 

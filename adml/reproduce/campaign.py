@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import tensorflow as tf
 import tf_keras as keras
 
 from adml.code_state import changed_modules, code_hashes, training_code
@@ -125,24 +127,15 @@ def _run_row(stage: _Stage, row: PlannedRow, seed: int, outcome: Outcome) -> Non
             logger.info("== %s, seed %d: done before", *which)
             outcome.skipped.append(which)
             return
-        folder = run_folder(
-            stage.settings.out, stage.plan.scale.name, row, seed, stage.code,
-            stage.identity.data_hash,
-        )  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = sole_trainer(folder, name=CAMPAIGN_LOCK)
-            lock.__enter__()
-        except UsageError:
-            logger.warning("== %s, seed %d: another process is at it; skipped", *which)
-            outcome.busy.append(which)
-            return
-        try:
+        with ExitStack() as stack:
+            folder = _hold(stack, stage, row, seed)
+            if folder is None:
+                logger.warning("== %s, seed %d: another process is at it; skipped", *which)
+                outcome.busy.append(which)
+                return
             logger.info("== %s, seed %d, in %s", *which, folder)
             record = _make_record(stage, row, seed, folder)
             write_record(record, record_path(stage.settings.records, row.name, seed))
-        finally:
-            lock.__exit__(None, None, None)
         outcome.done.append(which)
     except Interrupted as stopped:
         raise Interrupted(f"{stopped} The same command goes on with {row.name}.") from None
@@ -152,6 +145,30 @@ def _run_row(stage: _Stage, row: PlannedRow, seed: int, outcome: Outcome) -> Non
     finally:
         keras.backend.clear_session()
         gc.collect()
+
+
+def _hold(stack: ExitStack, stage: _Stage, row: PlannedRow, seed: int) -> Path | None:
+    """The run folder, held until the stack is left; None where another process holds it."""
+    data_hash = stage.identity.data_hash
+    scale, out = stage.plan.scale.name, stage.settings.out
+    folder = run_folder(out, scale, row, seed, stage.code, data_hash)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(sole_trainer(folder, name=CAMPAIGN_LOCK))
+    except UsageError:
+        return None
+    return folder
+
+
+@contextmanager
+def _eagerly(wanted: bool) -> Iterator[None]:
+    """Run functions as plain Python where that is wanted: a few calls cost less than a trace."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(wanted or before)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _is_done(stage: _Stage, row: PlannedRow, seed: int) -> bool:
@@ -175,16 +192,17 @@ def _make_record(stage: _Stage, row: PlannedRow, seed: int, folder: Path) -> Rec
         train(of_run, folder, resume=begun, cache=stage.settings.cache)
         keras.backend.clear_session()
     trained = load_run(folder)
-    record, _ = evaluate(
-        trained,
-        stage.lists,
-        stage.root,
-        cache=stage.settings.cache,
-        resamples=config.evaluation.resamples,
-        command=_command(stage.plan, row, seed),
-        name=row.name,
-        g2p=stage.g2p,
-    )
+    with _eagerly(not config.training.compile):
+        record, _ = evaluate(
+            trained,
+            stage.lists,
+            stage.root,
+            cache=stage.settings.cache,
+            resamples=config.evaluation.resamples,
+            command=_command(stage.plan, row, seed),
+            name=row.name,
+            g2p=stage.g2p,
+        )
     changed = changed_modules(stage.code, code_hashes(), row.kind)
     if changed:
         logger.warning("Modules changed on the disk during the run: %s", ", ".join(changed))

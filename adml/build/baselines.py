@@ -21,11 +21,14 @@ def build_baseline(config: Config, num_features: int) -> keras.Model:
         config: with `model.kind` other than "adml".
         num_features: width of what the front end gives.
     """
-    model = KINDS[config.model.kind](
+    kind, mel_bins = config.model.kind, config.features.mel_bins
+    more = {"embedding_width": num_features - mel_bins} if kind == "phonmatchnet" else {}
+    model = KINDS[kind](
         num_symbols=NUM_SYMBOLS,
-        mel_bins=config.features.mel_bins,
+        mel_bins=mel_bins,
         adversary=config.losses.adversarial.phoneme,
         reversal_strength=config.losses.adversarial.strength,
+        **more,
     )
     model(
         {

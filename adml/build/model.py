@@ -40,14 +40,14 @@ def build_strategy(replicas: int) -> tf.distribute.Strategy:
 
 
 def build_log_mel(config: Config) -> LogMel:
-    """The front end.
+    """The front end; with `model.speech_embedding`, `EmbeddedFeatures` in the place of LogMel.
 
     Raises:
-        ConfigError: the mel filters cannot be.
+        ConfigError: the mel filters cannot be, or there is no such embedding.
     """
-    f = config.features
+    f, embedding = config.features, config.model.speech_embedding
     try:
-        return LogMel(
+        log_mel = LogMel(
             sample_rate_hz=f.sample_rate_hz,
             window_ms=f.window_ms,
             shift_ms=f.shift_ms,
@@ -61,6 +61,14 @@ def build_log_mel(config: Config) -> LogMel:
             "features.mel_bins, features.low_hz and features.high_hz contradict each other: "
             f"{error}"
         ) from None
+    if not embedding:
+        return log_mel
+    from adml.audio.pretrained import EmbeddedFeatures
+
+    try:
+        return EmbeddedFeatures(log_mel, embedding)
+    except UsageError as error:
+        raise ConfigError(f"model.speech_embedding: {error}") from None
 
 
 def build_model(config: Config) -> keras.Model:

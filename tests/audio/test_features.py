@@ -211,3 +211,23 @@ def test_no_masks_at_all_change_nothing():
     features = tf.random.stateless_normal([3, 4, 5], [1, 2])
     none = tf.zeros([3, 0, 2], tf.int32)
     np.testing.assert_array_equal(mask_spans(features, none, none), features)
+
+
+def test_power_is_over_its_mean():
+    layer = LogMel(compression="power")
+    waveform = _speechlike(4000)
+    features = _one(layer, waveform)
+    power = np.exp(log_mel(waveform, mean_normalise=False))
+    np.testing.assert_allclose(features, power / power.mean(0) - 1, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(features, log_mel(waveform, compression="power"), atol=1e-3)
+    np.testing.assert_allclose(_one(layer, 5 * waveform), features, rtol=2e-2, atol=2e-2)
+    both, lengths = layer(
+        np.stack([waveform, np.pad(waveform[:1500], (0, 2500))]), np.array([4000, 1500], np.int32)
+    )
+    np.testing.assert_allclose(both[1, : lengths[1]], _one(layer, waveform[:1500]), atol=1e-4)
+    assert not np.any(_one(layer, np.zeros(900, np.float32)))
+
+
+def test_unknown_compression():
+    with pytest.raises(UsageError, match="compression.*log, power.*'root'"):
+        LogMel(compression="root")

@@ -16,20 +16,24 @@ import tf_keras as keras
 
 import adml
 from adml.audio.features import LogMel
-from adml.layers.attention import CrossAttention
+from adml.layers.attention import CrossAttention, SingleHeadAttention
 from adml.layers.convolution import TimeConvolution
 from adml.layers.layout import PaddedFrames
 from adml.layers.normalisation import MaskedBatchNorm
 from adml.layers.pooling import ContextStatisticsPooling
 from adml.layers.res2 import ConvolutionUnit, SERes2Block, SqueezeExcitation
+from adml.layers.subsampling import StridedConvolutionUnit
 from adml.losses.branches import PhonemeTerms, UtteranceTerms
 from adml.losses.layers import AdaptiveMargins, KeywordClassifier, LearnableScale
+from adml.losses.matching import MatchingLoss
 from adml.losses.reduction import Reduction
 from adml.losses.total import TotalLoss
 from adml.models.acoustic import AcousticEncoder
 from adml.models.adml import ADML
+from adml.models.cmcd import CMCD
 from adml.models.ctc import FrameClassifier
 from adml.models.modality import ModalityClassifier
+from adml.models.phonmatchnet import PhonMatchNet
 from adml.models.text import TextEncoder
 from adml.numerics.reversal import GradientReversal
 
@@ -106,6 +110,27 @@ def model_inputs(rows):
              "phonemes": ids, "phoneme_lengths": counts},)  # fmt: skip
 
 
+def pair_inputs(rows):
+    """Each keyword's negatives are its own text and that without its last phoneme."""
+    (inputs,) = model_inputs(rows)
+    ids, counts = inputs["phonemes"], inputs["phoneme_lengths"]
+    return ({**inputs, "negative_phonemes": tf.stack([ids, ids], 1),
+             "negative_lengths": tf.stack([counts, tf.maximum(counts - 1, 1)], 1)},)  # fmt: skip
+
+
+def matching_inputs(rows):
+    """What a baseline would give for K = rows keywords, one negative each."""
+    outputs, batch = loss_inputs(rows)
+    utterances = rows * UTTERANCES
+    logits = {side: outputs["modality_logits"][side] for side in ("phoneme_audio", "phoneme_text")}
+    given = {"utterance_logits": normal(2, rows=utterances),
+             "phoneme_logits": normal(2, PHONEMES, rows=utterances),
+             "attention": outputs["attention"], "audio_lengths": outputs["frame_lengths"],
+             "modality_logits": logits}  # fmt: skip
+    classes = batch["phoneme_classes"]
+    return given, {**batch, "negative_classes": classes[:, tf.newaxis]}
+
+
 def loss_inputs(rows):
     """What the model would give and the batch would hold, for K = rows keywords."""
     utterances = rows * UTTERANCES
@@ -150,6 +175,11 @@ CASES = {
     "ContextStatisticsPooling": Case(lambda: ContextStatisticsPooling(4), framed, call=with_layout),
     "CrossAttention": Case(lambda: CrossAttention(WIDTH), alignment),
     "CrossAttention of all": Case(lambda: CrossAttention(WIDTH, "qkv"), alignment),
+    "SingleHeadAttention": Case(
+        lambda: SingleHeadAttention(6),
+        lambda rows: (normal(PHONEMES, WIDTH, rows=rows), normal(FRAMES, WIDTH, rows=rows),
+                      tf.sequence_mask(frame_lengths(rows), FRAMES)[:, tf.newaxis])),
+    "StridedConvolutionUnit": Case(lambda: StridedConvolutionUnit(6, 3, 2), framed),
     "GradientReversal": Case(lambda: GradientReversal(0.3), lambda rows: (normal(3, rows=rows),)),
     "AcousticEncoder": Case(
         lambda: AcousticEncoder(40, WIDTH, 6, dilations=(2,), scale=2, bottleneck=4),
@@ -164,6 +194,8 @@ CASES = {
         lambda: FrameClassifier(5, WIDTH), lambda rows: (normal(FRAMES, WIDTH, rows=rows),)),
     "ADML": Case(
         lambda: ADML(embedding_dim=WIDTH, text_units=4, ctc_classes=5, fast=False), model_inputs),
+    "CMCD": Case(lambda: CMCD(width=4, adversary=True), pair_inputs),
+    "PhonMatchNet": Case(lambda: PhonMatchNet(width=4, adversary=True), pair_inputs),
     "AdaptiveMargins": Case(
         lambda: AdaptiveMargins(5), lambda rows: (tf.constant([0, 4, -1, 2][:rows]),)),
     "KeywordClassifier": Case(
@@ -172,6 +204,7 @@ CASES = {
     "LearnableScale": Case(lambda: LearnableScale(7.0), lambda rows: (tf.zeros([rows]),), False),
     "UtteranceTerms": Case(lambda: UtteranceTerms(), loss_inputs, False, reduced),
     "PhonemeTerms": Case(lambda: PhonemeTerms(num_classes=5), loss_inputs, False, reduced),
+    "MatchingLoss": Case(lambda: MatchingLoss(), matching_inputs, False),
     "TotalLoss": Case(
         lambda: TotalLoss(num_phoneme_classes=5, num_keyword_classes=3, embedding_dim=WIDTH,
                           ctc_weight=1.0), loss_inputs, False),

@@ -46,6 +46,7 @@ def train(
     resume: bool = False,
     cache: Path | None = None,
     stop_step: int | None = None,
+    report: bool = False,
 ) -> Path:
     """Train, or go on training, in a run folder.
 
@@ -55,6 +56,7 @@ def train(
         resume: go on from the last checkpoint in it; the result is that of a run never interrupted.
         cache: folder for decoded speech.
         stop_step: stop after this step as if the run ended there (it can be resumed).
+        report: write the page of the run when it is finished.
 
     Returns:
         The run folder.
@@ -74,6 +76,10 @@ def train(
         start = checkpoints.restore_latest() if resume else 0
         if start < training.total_steps:
             _go_on(folder, config, training, checkpoints, start, stop_step)
+            if report and not stop_step:
+                from adml.run_report import try_report
+
+                try_report(folder)
         else:
             _write_cost(folder, checkpoints.restored)
             logger.info(
@@ -208,15 +214,30 @@ def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
         Paths and the largest difference from the model.
 
     Raises:
-        UsageError: the folder exists or cannot be written.
+        UsageError: the folder exists or cannot be written, or the run is a baseline's.
     """
     trained = load_run(workdir)
+    require_encoders(trained.config, trained.folder)
     out = out or trained.folder / "export"
     try:
         exported = export(trained.model.acoustic, trained.model.text, trained.log_mel, out)
     except tf.errors.OpError as error:
         raise UsageError(f"Cannot write the export folder {out}: {error.message}.") from error
     return exported.to_dict()
+
+
+def require_encoders(config: Config, folder: Path) -> None:
+    """Refuse a run whose model has no encoders of its own.
+
+    Raises:
+        UsageError: it is a baseline, which scores pairs.
+    """
+    if config.model.kind != "adml":
+        raise UsageError(
+            f"The run in {folder} is of the baseline {config.model.kind}, which scores pairs of "
+            "audio and text and has no two encoders to use apart. Expected: a run of model.kind "
+            "adml. `adml evaluate` tests both."
+        )
 
 
 def _write_json(path: Path, values: dict) -> None:

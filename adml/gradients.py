@@ -11,10 +11,10 @@ from tqdm import tqdm
 from adml.build.training import Training, build_training
 from adml.config import load_config
 from adml.errors import DataError, UsageError
-from adml.experiment import default_cache, read_values
+from adml.experiment import default_cache, read_values, require_encoders
 from adml.text.g2p import G2P
 from adml.training.seeding import set_seeds
-from adml.training.term_gradients import TermGradient, measure_term_gradients
+from adml.training.term_gradients import ENCODERS, TermGradient, measure_term_gradients
 
 
 def term_gradients(
@@ -36,10 +36,15 @@ def term_gradients(
         batches: how many batches to average over.
 
     Raises:
-        UsageError: the folder is no run, or has no checkpoint.
+        UsageError: the folder is no run, has no checkpoint, or its model no encoders.
         DataError: the data is not what the run was trained on.
     """
     training, step = open_training(workdir, cache, speech)
+    if not any(hasattr(training.step.model, name) for name in ENCODERS):
+        raise UsageError(
+            f"The model of the run in {workdir} has no encoders of its own. Expected: a model "
+            f"with {' or '.join(ENCODERS)}. Choose a run of model.kind adml."
+        )
     measured = [
         _measure(training, position)
         for position in tqdm(range(step, step + batches), desc="gradients", unit="batch")
@@ -57,7 +62,7 @@ def open_training(
     """What a run trains with, at its newest checkpoint on one device, and the steps it has done.
 
     Raises:
-        UsageError: the folder is no run, or has no checkpoint.
+        UsageError: the folder is no run or a baseline's, or has no checkpoint.
     """
     folder = Path(workdir)
     if not (folder / "config.yaml").is_file():
@@ -66,6 +71,7 @@ def open_training(
         )
     elsewhere = [f"data.root={json.dumps(str(speech.resolve()))}"] if speech else []
     config = load_config(folder / "config.yaml", ["training.replicas=1", *elsewhere])
+    require_encoders(config, folder)
     set_seeds(config.seed)
     training = build_training(config, cache or default_cache(), G2P())
     step = training.checkpoints(folder / "checkpoints", keep=1).restore_latest()

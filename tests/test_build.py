@@ -131,6 +131,35 @@ def test_loss_options_reach_the_loss():
     assert {name: settings[name] for name in expected} == expected
 
 
+BASELINE = [
+    "losses.phoneme.kind=none",
+    "losses.keyword.kind=none",
+    "losses.adversarial.utterance=false",
+]
+
+
+def test_baselines_get_their_own_parts(tiny, speech_cache, g2p):
+    """Model, loss, front end and negatives follow model.kind."""
+    for kind, compression in (("cmcd", "log"), ("phonmatchnet", "power")):
+        more = ["losses.matching.utterance_weight=0.5", "losses.adversarial.strength=0.4"]
+        config = tiny(f"model.kind={kind}", *BASELINE, *more, "batches.negative_texts=1")
+        model = build_model(config)
+        assert model.pairwise and type(model).__name__.lower() == kind
+        assert model.reversal.strength == 0.4
+        assert build_losses(config, 7).term_weights["utterance_matching"] == 0.5
+        assert build_log_mel(config).settings["compression"] == compression
+        assert build_source(config, speech_cache, g2p).negative_texts == 1
+    assert build_log_mel(tiny()).settings["compression"] == "log"
+    assert build_source(tiny(), speech_cache, g2p).negative_texts == 0
+
+
+def test_a_missing_speech_embedding_is_named(tiny, tmp_path):
+    folder = tmp_path / "missing"
+    config = tiny("model.kind=phonmatchnet", *BASELINE, f"model.speech_embedding={folder}")
+    with pytest.raises(ConfigError, match="model.speech_embedding: There is no .*missing"):
+        build_model(config)
+
+
 def test_held_out_speakers_depend_on_the_name_alone():
     names = [f"voice {number}" for number in range(400)]
     held_out = held_out_speakers(names, 0.25)

@@ -69,6 +69,9 @@ def test_every_numeric_field_has_a_default_in_its_own_range():
         ("features.shift_ms=26", ["features.shift_ms", "features.window_ms, 25", "26"]),
         ("batches.min_utterances=3", ["batches.min_utterances", "batches.utterances, 2", "3"]),
         ("batches.utterances=1", ["batches.min_utterances", "batches.utterances, 1", "2"]),
+        ("model.kind=siamese", ["model.kind", "phonmatchnet", "'siamese'"]),
+        ("model.kind=cmcd", ["losses.phoneme.kind", "none with model.kind cmcd", "asyp"]),
+        ("model.speech_embedding=folder", ["model.speech_embedding", "phonmatchnet alone"]),
         ("batches={keywords: 2, neighbour_fraction: 0.6}", ["batches.neighbour_fraction", "0.5"]),
         (
             "cut={context_probability: 0.6, padding_probability: 0.5}",
@@ -86,6 +89,31 @@ def test_mistakes_are_named(override, words):
     for word in words:
         assert word in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+BASELINE = [
+    "model.kind=phonmatchnet",
+    "losses.phoneme.kind=none",
+    "losses.keyword.kind=none",
+    "losses.adversarial.utterance=false",
+]
+
+
+@pytest.mark.parametrize(
+    "override, words",
+    [
+        ("losses.keyword.kind=triplet", ["losses.keyword.kind", "none", "triplet"]),
+        ("losses.adversarial.utterance=true", ["losses.adversarial.utterance", "false"]),
+        ("losses.ctc_weight=0.1", ["losses.ctc_weight", "0.1"]),
+        ("losses.utterance.asyp_weight=2", ["losses.utterance", "unread"]),
+        ("batches={keywords: 2, negative_texts: 2}", ["batches.negative_texts", "keywords, 2"]),
+    ],
+)
+def test_a_baseline_has_none_of_the_other_losses(override, words):
+    assert load_config(None, BASELINE).model.kind == "phonmatchnet"
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, [*BASELINE, override])
+    assert all(word in str(caught.value) for word in words)
 
 
 def test_exponents_without_a_point_are_numbers():

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from adml import gradients
+from adml.config import dump_config, load_config
 from adml.errors import UsageError
+from adml.experiment import require_encoders
 
 pytestmark = pytest.mark.usefixtures("thin_encoders")
 
@@ -65,3 +67,14 @@ def test_table_puts_the_strongest_pull_first():
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no run folder"):
         gradients.term_gradients(tmp_path)
+
+
+def test_a_baseline_is_refused(tmp_path):
+    """It has no two encoders; that is told before any data is read."""
+    baseline = ["model.kind=cmcd", "losses.phoneme.kind=none", "losses.keyword.kind=none"]
+    config = load_config(None, [*baseline, "losses.adversarial.utterance=false"])
+    (tmp_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    with pytest.raises(UsageError, match="baseline cmcd, which scores pairs.*model.kind adml"):
+        gradients.term_gradients(tmp_path)
+    with pytest.raises(UsageError, match="baseline cmcd"):
+        require_encoders(config, tmp_path)

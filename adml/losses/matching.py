@@ -123,7 +123,8 @@ class MatchingLoss(keras.layers.Layer):
 
         Returns:
             Term name -> scalar; "total" is the weighted sum. Terms that the model has no outputs
-            for are left out; one of weight 0 keeps its curve but gives no gradient.
+            for are left out; one of weight 0 keeps its curve but gives no gradient. To look at
+            only: `modality_accuracy_phoneme`, half of it of each modality.
         """
         reduction = Reduction(scope)
         logits = outputs["utterance_logits"]
@@ -137,7 +138,7 @@ class MatchingLoss(keras.layers.Layer):
             terms["monotonic"] = self._monotonic(outputs, batch, per_keyword, reduction)
         modality = outputs.get("modality_logits") or {}
         if modality:
-            terms["adversarial_phoneme"] = _adversarial(modality, reduction)
+            terms |= _adversarial(modality, reduction)
         return self._weighted(terms)
 
     @property
@@ -169,7 +170,7 @@ class MatchingLoss(keras.layers.Layer):
 
     def _weighted(self, terms: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Add "total"; a term of weight 0 is cut from the gradient."""
-        weights = {name: self.term_weights[name] for name in terms}
+        weights = {name: self.term_weights.get(name, 0.0) for name in terms}
         parts = [weights[name] * value for name, value in terms.items() if weights[name]]
         curves = {
             name: value if weights[name] else tf.stop_gradient(value)
@@ -187,10 +188,11 @@ def _phonemes(outputs, batch, per_keyword, reduction: Reduction) -> tf.Tensor:
     return reduction.mean(tf.reshape(losses, [-1]), tf.reshape(texts >= 0, [-1]))
 
 
-def _adversarial(logits: Mapping[str, tf.Tensor], reduction: Reduction) -> tf.Tensor:
-    """The modality cross-entropy with a mean of its own for each modality."""
+def _adversarial(logits: Mapping[str, tf.Tensor], reduction: Reduction) -> dict[str, tf.Tensor]:
+    """Modality cross-entropy and accuracy, with a mean of its own for each modality."""
+    # Audio with its classes swapped is a text of the same loss: that makes pairs of one count.
     audio, text = logits["phoneme_audio"], logits["phoneme_text"]
-    # Audio with the classes swapped is a text of the same loss: that makes pairs of one count.
-    heard = adversarial.modality_cross_entropy(audio, audio[:, ::-1]) / 2
-    read = adversarial.modality_cross_entropy(text[:, ::-1], text) / 2
-    return reduction.mean(heard) + reduction.mean(read)
+    pairs = ((audio, audio[:, ::-1]), (text[:, ::-1], text))
+    losses = [reduction.mean(adversarial.modality_cross_entropy(*pair)) / 2 for pair in pairs]
+    right = [reduction.mean(adversarial.modality_accuracy(*pair)) / 2 for pair in pairs]
+    return {"adversarial_phoneme": sum(losses), "modality_accuracy_phoneme": sum(right)}

@@ -1,9 +1,10 @@
-"""Types of the command line's arguments; each raises argparse's error for other text."""
+"""Arguments that several commands have, and their types, which raise argparse's error."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+from pathlib import Path
 
 
 def positive(text: str) -> int:
@@ -36,3 +37,41 @@ def names(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError(f"expected names with commas between, received {text!r}")
     return found
+
+
+def run_argument(parser: argparse.ArgumentParser) -> None:
+    """The run that a command looks at."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
+
+
+def moved_speech_option(parser: argparse.ArgumentParser) -> None:
+    """Where the speech of a run lies now."""
+    parser.add_argument(
+        "--speech", type=Path, metavar="DIR", help="folder of the sets (default: the run's own)"
+    )
+
+
+def cache_option(parser: argparse.ArgumentParser) -> None:
+    """Where decoded speech is kept."""
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
+    )
+
+
+def config_options(parser: argparse.ArgumentParser) -> None:
+    """What is to be trained, and on what."""
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file; default: the paper's values"
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override one value, e.g. --set losses.phoneme.kind=proxy_bd (repeatable)",
+    )
+    parser.add_argument(
+        "--speech", type=Path, metavar="DIR", help="folder of aligned speech sets (data.root)"
+    )
+    cache_option(parser)

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adml import __version__, commands
-from adml.arguments import names, positive, seed, share
+from adml.arguments import (
+    cache_option,
+    config_options,
+    moved_speech_option,
+    names,
+    positive,
+    run_argument,
+    seed,
+    share,
+)
 from adml.errors import AdmlError, DataError
 from adml.reproduce_options import add_options, reproduce
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
@@ -101,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_score,
         _add_g2p,
         _add_results,
+        _add_report,
         _add_gradients,
         _add_benchmark,
     ):
@@ -113,30 +123,6 @@ def _verb(verbs, name: str, text: str, command) -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(command=command)
     return parser
-
-
-def _cache_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
-    )
-
-
-def _config_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML file; default: the paper's values"
-    )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override one value, e.g. --set losses.phoneme.kind=proxy_bd (repeatable)",
-    )
-    parser.add_argument(
-        "--speech", type=Path, metavar="DIR", help="folder of aligned speech sets (data.root)"
-    )
-    _cache_option(parser)
 
 
 def _add_quickstart(verbs) -> None:
@@ -166,13 +152,13 @@ def _add_quickstart(verbs) -> None:
         "--steps", type=positive, metavar="N", help="training steps (default: what fits the time)"
     )
     parser.add_argument("--seed", type=seed, default=0)
-    _cache_option(parser)
+    cache_option(parser)
     parser.add_argument("--json", action="store_true", help="print the record instead of the table")
 
 
 def _add_train(verbs) -> None:
     parser = _verb(verbs, "train", "Train a model in a run folder.", commands.train)
-    _config_options(parser)
+    config_options(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="run folder; never overwritten"
     )
@@ -186,16 +172,14 @@ def _add_evaluate(verbs) -> None:
         "Evaluate a run on lists of trials and write a record.",
         commands.evaluate,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
+    run_argument(parser)
     parser.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
         help="YAML file whose evaluation section names the trials (default: the run's own)",
     )
-    parser.add_argument(
-        "--speech", type=Path, metavar="DIR", help="folder of the sets (default: the run's own)"
-    )
+    moved_speech_option(parser)
     parser.add_argument(
         "--trials", action="append", default=[], metavar="NAME", help="only this list (repeatable)"
     )
@@ -205,7 +189,7 @@ def _add_evaluate(verbs) -> None:
     parser.add_argument(
         "--untrained", action="store_true", help="evaluate the initial weights, for comparison"
     )
-    _cache_option(parser)
+    cache_option(parser)
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="where the record goes (default: in the run)"
     )
@@ -227,7 +211,7 @@ def _add_export(verbs) -> None:
         "Export the encoders of a run as SavedModels, checked in a fresh process.",
         commands.export,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
+    run_argument(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: RUN/export)")
     parser.add_argument(
         "--json", action="store_true", help="print the paths and differences as JSON"
@@ -266,6 +250,17 @@ def _add_results(verbs) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: stdout")
 
 
+def _add_report(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "report",
+        "Draw what a run did, from the files in its folder, as a page.",
+        commands.report,
+    )
+    run_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print the paths as JSON")
+
+
 def _add_gradients(verbs) -> None:
     parser = _verb(
         verbs,
@@ -273,9 +268,10 @@ def _add_gradients(verbs) -> None:
         "Show how hard each loss term pulls on each encoder, and whether against the others.",
         commands.gradients,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
+    run_argument(parser)
     parser.add_argument("--batches", type=positive, default=4, metavar="N", help="to average over")
-    _cache_option(parser)
+    moved_speech_option(parser)
+    cache_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -288,6 +284,6 @@ def _add_benchmark(verbs) -> None:
     )
     parser.add_argument("--batch", type=positive, default=64, metavar="B")
     parser.add_argument("--rounds", type=positive, default=5, metavar="N")
-    _config_options(parser)
+    config_options(parser)
     parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -39,7 +39,7 @@ def train(arguments: argparse.Namespace) -> int:
     described = arguments.out / "config.yaml"
     own = arguments.resume and not arguments.overrides and described.is_file()
     config = _config(arguments, default=described if own else None)
-    train(config, arguments.out, resume=arguments.resume, cache=arguments.cache)
+    train(config, arguments.out, resume=arguments.resume, cache=arguments.cache, report=True)
     sys.stdout.write(f"{arguments.out}\n")
     return 0
 
@@ -149,11 +149,26 @@ def results(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def report(arguments: argparse.Namespace) -> int:
+    """Write the page of a run and print its path."""
+    from adml.run_report import report_run
+
+    page = report_run(arguments.run)
+    if arguments.json:
+        figures = sorted(str(path) for path in page.parent.glob("*.png"))
+        _print_json({"page": str(page), "figures": figures})
+    else:
+        sys.stdout.write(f"{page}\n")
+    return 0
+
+
 def gradients(arguments: argparse.Namespace) -> int:
     """Print what each loss term asks of the encoders."""
     from adml.gradients import format_gradients, term_gradients
 
-    rows = term_gradients(arguments.run, cache=arguments.cache, batches=arguments.batches)
+    rows = term_gradients(
+        arguments.run, speech=arguments.speech, cache=arguments.cache, batches=arguments.batches
+    )
     if arguments.json:
         _print_json([dataclasses.asdict(row) for row in rows])
     else:

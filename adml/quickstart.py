@@ -21,7 +21,7 @@ from adml.data.trial_list import TrialList
 from adml.errors import UsageError
 from adml.evaluate import Evaluated, evaluate, results_table
 from adml.evaluation.heatmaps import alignment, confusions
-from adml.evaluation.plots import det_curves, loss_curves, score_histogram
+from adml.evaluation.plots import det_curves, score_histogram
 from adml.evaluation.records import Record, write_record
 from adml.evaluation.report import Picture, write_report
 from adml.experiment import Trained, default_cache, export_run, load_run, train
@@ -31,6 +31,7 @@ from adml.quickstart_config import (
     real_settings,
     synthetic_settings,
 )
+from adml.run_report import run_pictures
 from adml.text.g2p import G2P
 from adml.text.phonemes import to_ids
 from adml.training.loop import Interrupted
@@ -167,11 +168,6 @@ def _report(
     }
     pictures = [
         Picture(
-            loss_curves(trained.folder / "metrics.csv", folder / "losses.png"),
-            "Losses",
-            "Every term of the objective over the steps.",
-        ),
-        Picture(
             score_histogram(result.labels, result.scores, folder / "scores.png"),
             "Scores",
             "Cosines of matching and of other pairs, with the threshold of equal error.",
@@ -192,6 +188,7 @@ def _report(
             "Confusions",
             "Which word is taken for which, among the most frequent of the held-out voices.",
         ),
+        *run_pictures(trained.folder),
     ]
     return write_report(done.record, folder, pictures=pictures, compared=[before.record])
 

@@ -18,7 +18,7 @@ from adml.cli import main
 pytestmark = pytest.mark.usefixtures("thin_encoders")
 
 VERBS = ("quickstart", "train", "evaluate", "export", "score", "g2p", "results")
-VERBS += ("gradients", "benchmark")
+VERBS += ("report", "gradients", "benchmark")
 
 
 @pytest.fixture(autouse=True)

@@ -34,6 +34,7 @@ FLOORS = {
     "quickstart_config": 4,
     "reproduce": 4,
     "run_folder": 4,
+    "run_report": 4,
     "training": 3,
     "evaluation": 3,
     "export": 3,

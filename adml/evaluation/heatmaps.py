@@ -7,9 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from adml.errors import DataError
-from adml.evaluation.style import COLOURS, FAINT, INK, RED, dress, legend, new_figure, save
+from adml.evaluation.curves import read_columns
+from adml.evaluation.style import (
+    BLUE,
+    COLOURS,
+    FAINT,
+    INK,
+    ORANGE,
+    RED,
+    dress,
+    legend,
+    new_figure,
+    save,
+)
+from adml.text.phonemes import CONSONANTS, VOWELS
 
 
 def alignment(
@@ -55,8 +70,8 @@ def alignment(
     return save(figure, path)
 
 
-def _colour_bar(figure, image, axes, name: str) -> None:
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+def _colour_bar(figure, image, axes, name: str, **place) -> None:
+    bar = figure.colorbar(image, ax=axes, **({"fraction": 0.04, "pad": 0.02} | place))
     bar.set_label(name, fontsize=9, color=INK)
     bar.ax.tick_params(labelsize=8, colors=FAINT)
     bar.outline.set_visible(False)
@@ -152,3 +167,93 @@ def phoneme_constants(
             axes.axhline(base, color=RED, linewidth=1.0, linestyle="--", label=f"initial {base:g}")
             legend(axes)
     return save(figure, path)
+
+
+def read_constants(
+    constants_csv: str | os.PathLike,
+) -> tuple[np.ndarray, list[str], dict[str, np.ndarray]]:
+    """Read `constants.csv` of a run: vowels first, then consonants, both in order of the alphabet.
+
+    Returns:
+        The steps [T], the C classes, and by name (alpha, beta, lambda) the values [T, C]; NaN
+        where the file has none.
+
+    Raises:
+        DataError: the file cannot be read or lacks a column.
+    """
+    columns = read_columns(constants_csv, texts=("name", "class"))
+    if missing := {"name", "class", "value"} - columns.keys():
+        raise DataError(
+            f"{constants_csv}: Expected: columns step, name, class, value. Received: no "
+            f"{', '.join(sorted(missing))}. Put a whole copy back."
+        )
+    steps, row = np.unique(columns["step"], return_inverse=True)
+    found = set(columns["class"])
+    classes = [phone for phone in VOWELS + CONSONANTS if phone in found]
+    classes += sorted(found - set(classes))
+    number = {phone: place for place, phone in enumerate(classes)}
+    column = np.array([number[phone] for phone in columns["class"]])
+    values = {}
+    for name in dict.fromkeys(columns["name"]):
+        chosen = columns["name"] == name
+        values[str(name)] = np.full((len(steps), len(classes)), np.nan)
+        values[str(name)][row[chosen], column[chosen]] = columns["value"][chosen]
+    return steps, classes, values
+
+
+def constants_over_time(constants_csv: str | os.PathLike, path: str | os.PathLike) -> Path:
+    """Draw the constants of AdaMS over the steps: a line and a row of colours for each phone.
+
+    Args:
+        constants_csv: `constants.csv` of a run.
+        path: of the PNG.
+
+    Returns:
+        The path.
+
+    Raises:
+        DataError: the file cannot be read or lacks a column.
+    """
+    steps, phones, constants = read_constants(constants_csv)
+    is_vowel = np.isin(phones, VOWELS)
+    figure = new_figure(3.7 * len(constants) + 0.4, 3.0 + 0.15 * len(phones))
+    grid = figure.subplots(
+        2, len(constants), squeeze=False, sharex="col", height_ratios=(2.2, 0.15 * len(phones))
+    )
+    for place, (name, values) in enumerate(constants.items()):
+        lines, map_ = grid[:, place]
+        for group, colour, kind in ((is_vowel, BLUE, "vowels"), (~is_vowel, ORANGE, "others")):
+            label = "mean of the consonants" if kind == "others" else "mean of the vowels"
+            if group.any():
+                lines.plot(steps, values[:, group], color=colour, linewidth=0.6, alpha=0.35)
+                mean = np.nanmean(values[:, group], axis=1)
+                style = "-" if kind == "vowels" else "--"
+                lines.plot(steps, mean, color=colour, linewidth=2.0, linestyle=style, label=label)
+        dress(lines, title=name, y="value" if place == 0 else "")
+        _plain_numbers(lines)
+        image = _phones_by_steps(map_, steps, values, phones)
+        map_.axhline(is_vowel.sum() - 0.5, color="white", linewidth=1.5)
+        dress(map_, x="step", y="phone: vowels, then consonants" if place == 0 else "", grid=False)
+        map_.tick_params(axis="y", labelsize=6.5)
+        map_.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        _colour_bar(figure, image, map_, name, location="bottom", fraction=0.03, pad=0.01)
+    legend(grid[0, 0])
+    return save(figure, path)
+
+
+def _phones_by_steps(axes: Axes, steps: np.ndarray, values: np.ndarray, phones: Sequence[str]):
+    """A heat map whose columns reach half way to the steps beside them."""
+    middle = (steps[1:] + steps[:-1]) / 2
+    half = (middle[0] - steps[0], steps[-1] - middle[-1]) if len(steps) > 1 else (0.5, 0.5)
+    edges = np.concatenate([[steps[0] - half[0]], middle, [steps[-1] + half[1]]])
+    rows = np.arange(len(phones) + 1) - 0.5
+    image = axes.pcolormesh(edges, rows, values.T, cmap="cividis", rasterized=True)
+    axes.set_yticks(range(len(phones)), phones, fontfamily="monospace")
+    axes.invert_yaxis()
+    return image
+
+
+def _plain_numbers(axes: Axes) -> None:
+    """Whole values on the axis, not their distance from one of them."""
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))

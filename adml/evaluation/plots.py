@@ -1,69 +1,43 @@
-"""Figures of a run as PNG files: losses, scores and DET curves here, the others from heatmaps."""
+"""Figures as PNG files: scores and DET curves here, the others from curves and heatmaps."""
 
 from __future__ import annotations
 
-import csv
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 from sklearn.metrics import det_curve, roc_curve
 
 from adml.errors import DataError
-from adml.evaluation.heatmaps import alignment, confusions, phoneme_constants
+from adml.evaluation.curves import (
+    ACCURACIES,
+    SCALES,
+    gradient_norms,
+    learnt_scales,
+    loss_curves,
+    modality_accuracy,
+    read_columns,
+    speed,
+)
+from adml.evaluation.heatmaps import (
+    alignment,
+    confusions,
+    constants_over_time,
+    phoneme_constants,
+    read_constants,
+)
 from adml.evaluation.style import BLUE, COLOURS, FAINT, INK, ORANGE, dress, legend, new_figure, save
 
 __all__ = [
-    "alignment", "confusions", "det_curves", "loss_curves", "phoneme_constants", "read_columns",
-    "score_histogram",
+    "ACCURACIES", "SCALES", "alignment", "confusions", "constants_over_time", "det_curves",
+    "gradient_norms", "learnt_scales", "loss_curves", "modality_accuracy", "phoneme_constants",
+    "read_columns", "read_constants", "score_histogram", "speed",
 ]  # fmt: skip
 
-_NO_TERMS = {
-    "step", "epoch", "seconds", "learning_rate", "gradient_norm", "utterances_per_second",
-    "wait_fraction", "margin_fraction",
-}  # fmt: skip
 _DET_TICKS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 _MOST_DET_POINTS = 2000
-
-
-def loss_curves(metrics_csv: str | os.PathLike, path: str | os.PathLike) -> Path:
-    """Draw every loss term of `metrics.csv` over the steps, one small panel each.
-
-    Args:
-        metrics_csv: file with a column `step` and one a term; "total" comes first.
-        path: of the PNG.
-
-    Returns:
-        The path.
-
-    Raises:
-        DataError: the file is missing, has no rows, no column `step` or no term.
-    """
-    columns = read_columns(metrics_csv)
-    terms = [name for name in columns if name not in _NO_TERMS and not _is_flat_zero(columns[name])]
-    if not terms:
-        raise DataError(f"{metrics_csv}: there is no loss term. Expected: a column such as total.")
-    terms.sort(key=lambda name: name != "total")
-    wide = min(4, len(terms))
-    high = math.ceil(len(terms) / wide)
-    figure = new_figure(3.1 * wide, 2.3 * high + 0.3)
-    grid = np.atleast_1d(figure.subplots(high, wide, squeeze=False)).ravel()
-    for index, axes in enumerate(grid):
-        if index >= len(terms):
-            axes.set_visible(False)
-            continue
-        values = columns[terms[index]]
-        colour = INK if terms[index] == "total" else BLUE
-        axes.plot(columns["step"], values, color=colour, linewidth=0.8, alpha=0.3)
-        axes.plot(columns["step"], _smooth(values), color=colour, linewidth=1.6)
-        dress(axes, title=terms[index].replace("_", " "), x="step")
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-    return save(figure, path)
 
 
 def score_histogram(
@@ -149,46 +123,6 @@ def det_curves(
     axes.set_aspect("equal")
     legend(axes, loc="upper right")
     return save(figure, path)
-
-
-def read_columns(metrics_csv: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read a CSV of numbers as one array a column; an empty cell is NaN.
-
-    Raises:
-        DataError: the file is missing, has no rows or no column `step`, or holds another text.
-    """
-    try:
-        with Path(metrics_csv).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(
-            f"{metrics_csv}: cannot be read: {error}. Put a whole copy back."
-        ) from error
-    if not rows or "step" not in rows[0]:
-        raise DataError(f"{metrics_csv}: Expected: rows with a column step. Received: none.")
-    try:
-        return {
-            name: np.array([float(row[name]) if row[name] else math.nan for row in rows])
-            for name in rows[0]
-        }
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{metrics_csv}: Expected: numbers in every column: {error}. Put a whole copy back."
-        ) from error
-
-
-def _is_flat_zero(values: np.ndarray) -> bool:
-    return not np.any(np.nan_to_num(values))
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """Running mean over a twentieth of the curve; NaN is skipped."""
-    width = max(1, len(values) // 20)
-    known = np.isfinite(values).astype(np.float64)
-    kernel = np.ones(width)
-    total = np.convolve(np.nan_to_num(values, posinf=0.0, neginf=0.0) * known, kernel, "same")
-    count = np.convolve(known, kernel, "same")
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
 
 
 def _both_classes(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -96,9 +96,7 @@ def run_loop(
             _check_finite(terms, step)
             seconds = waited + time.perf_counter() - before
             progress.add(terms, waited, seconds, len(batch["waveform"]))
-            rate = progress.window.rate()
-            bar.set_postfix(loss=f"{terms['total']:.3f}", utt_s=f"{rate:.0f}", refresh=False)
-            bar.update()
+            _advance(bar, terms["total"], progress.window.rate())
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
                 row = _row(plan, source, step, fraction)
                 row |= dynamics.after(done) if dynamics else {}
@@ -122,6 +120,11 @@ def _bar(start_step: int, last: int) -> tqdm:
         file=sys.stderr,
         dynamic_ncols=True,
     )
+
+
+def _advance(bar: tqdm, loss: float, utterances_per_second: float) -> None:
+    bar.set_postfix(loss=f"{loss:.3f}", utt_s=f"{utterances_per_second:.0f}", refresh=False)
+    bar.update()
 
 
 def _row(plan: Plan, source, step: int, fraction: float) -> dict[str, float]:

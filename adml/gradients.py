@@ -14,7 +14,7 @@ from adml.errors import DataError, UsageError
 from adml.experiment import default_cache, read_values, require_encoders
 from adml.text.g2p import G2P
 from adml.training.seeding import set_seeds
-from adml.training.term_gradients import ENCODERS, TermGradient, measure_term_gradients
+from adml.training.term_gradients import TermGradient, measure_term_gradients
 
 
 def term_gradients(
@@ -36,15 +36,10 @@ def term_gradients(
         batches: how many batches to average over.
 
     Raises:
-        UsageError: the folder is no run, has no checkpoint, or its model no encoders.
+        UsageError: the folder is no run or a baseline's, or has no checkpoint.
         DataError: the data is not what the run was trained on.
     """
     training, step = open_training(workdir, cache, speech)
-    if not any(hasattr(training.step.model, name) for name in ENCODERS):
-        raise UsageError(
-            f"The model of the run in {workdir} has no encoders of its own. Expected: a model "
-            f"with {' or '.join(ENCODERS)}. Choose a run of model.kind adml."
-        )
     measured = [
         _measure(training, position)
         for position in tqdm(range(step, step + batches), desc="gradients", unit="batch")

@@ -151,6 +151,7 @@ def tiny_overrides(speech_folder) -> list[str]:
         "training.steps=5",
         "training.log_every_steps=2",
         "training.checkpoint_every_steps=2",
+        "training.gradient_norms_every_steps=4",
         "evaluation.resamples=20",
         f"evaluation.trials=[{', '.join(trials)}]",
     ]

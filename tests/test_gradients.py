@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import tensorflow as tf
 
 from adml import gradients
+from adml.cli import main
 from adml.config import dump_config, load_config
 from adml.errors import UsageError
 from adml.experiment import require_encoders
@@ -62,6 +66,21 @@ def test_table_puts_the_strongest_pull_first():
     assert "-0.250" in lines[1]
     unreached = gradients.TermGradient("keyword", "text", 2.0, 1.0, 0.0, None)
     assert gradients.format_gradients([unreached]).endswith("–")
+
+
+def test_speech_that_has_moved_is_given(rows, tiny_run, speech_folder, tmp_path, capsys):
+    ignored = shutil.ignore_patterns("trials", "records", "export")
+    run = shutil.copytree(tiny_run, tmp_path / "run", ignore=ignored)
+    moved = shutil.copytree(speech_folder, tmp_path / "moved")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace(str(speech_folder), str(tmp_path / "gone")))
+    given = ["gradients", str(run), "--cache", str(tmp_path / "cache"), "--batches", "1", "--json"]
+    assert main(given) == 3
+    assert "gone" in capsys.readouterr().err
+    assert main([*given, "--speech", str(moved)]) == 0
+    told = {(row["term"], row["encoder"]): row for row in json.loads(capsys.readouterr().out)}
+    assert told.keys() == rows.keys()
+    assert all(told[key]["norm"] == row.norm for key, row in rows.items())
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -20,7 +20,9 @@ from adml.config_losses import LossesConfig
 from adml.errors import ConfigError
 
 MODEL_KINDS = ("adml", "cmcd", "phonmatchnet")
-TRIAL_KINDS = ("words", "phrases_easy", "phrases_hard", "classification", "choice", "keywords")
+TRIAL_KINDS = (
+    "words", "phrases_easy", "phrases_hard", "classification", "choice", "keywords", "modality",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

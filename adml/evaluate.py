@@ -16,8 +16,10 @@ from adml.config_file import to_mapping
 from adml.data.store import PcmStore
 from adml.data.trial_list import TrialList
 from adml.errors import DataError, UsageError
+from adml.evaluation.cells import results_table
 from adml.evaluation.embedded import Score, cosine
 from adml.evaluation.embedding import Embedder, Embeds
+from adml.evaluation.modality import MODALITY, aligner, evaluate_modality
 from adml.evaluation.pairs import PairScorer
 from adml.evaluation.records import (
     Cost,
@@ -28,15 +30,12 @@ from adml.evaluation.records import (
     read_record,
     write_record,
 )
-from adml.evaluation.results import format_figure, markdown_table, metric_title
 from adml.evaluation.second_stage import SecondStage
 from adml.evaluation.suites import SuiteResult, evaluate_trials
 from adml.experiment import Trained, default_cache, load_run, read_values
 from adml.text.g2p import G2P
 
 logger = logging.getLogger(__name__)
-
-TABLE_METRICS = ("average_precision", "equal_error_rate", "roc_auc", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -82,17 +81,16 @@ def evaluate(
         The record and the results by list.
     """
     g2p = g2p or G2P()
-    embedder, score = _scorer(trained)
+    _require_one_space(trained, lists)
+    scorer = _scorer(trained)
     texts = _training_texts(trained.folder) if trained.step else None
     data, cost = _values(trained.folder / "data.json"), _cost(trained)
     results = {}
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
         read = _clip_reader(trials, Path(root), cache or default_cache())
-        if ctc_weight:
-            score = SecondStage.of_model(trained.model, trained.log_mel, read, g2p, ctc_weight)
-        results[trials.name] = evaluate_trials(
-            embedder, trials, read, g2p, training_texts=texts, score=score, resamples=resamples
+        results[trials.name] = _judge(
+            trained, scorer, trials, read, g2p, texts, resamples, ctc_weight
         )
     commit, dirty = git_state(Path(__file__).parent)
     record = Record(
@@ -137,6 +135,29 @@ def _scorer(trained: Trained) -> tuple[Embeds, Score]:
         scorer = PairScorer(model, trained.log_mel)
         return scorer, scorer
     return Embedder(model.acoustic, model.text, trained.log_mel), cosine
+
+
+def _judge(
+    trained: Trained, scorer, trials: TrialList, read, g2p: G2P, texts, resamples: int, ctc_weight
+) -> SuiteResult:
+    """The result of one list, by its protocol."""
+    model, log_mel, (embedder, score) = trained.model, trained.log_mel, scorer
+    given = (embedder, trials, read, g2p)
+    if trials.protocol == MODALITY:
+        return evaluate_modality(*given, align=aligner(model, log_mel), resamples=resamples)
+    if ctc_weight:
+        score = SecondStage.of_model(model, log_mel, read, g2p, ctc_weight)
+    return evaluate_trials(*given, training_texts=texts, score=score, resamples=resamples)
+
+
+def _require_one_space(trained: Trained, lists: Sequence[TrialList]) -> None:
+    names = [trials.name for trials in lists if trials.protocol == MODALITY]
+    if names and getattr(trained.model, "pairwise", False):
+        raise UsageError(
+            f"The model of the run in {trained.folder} fuses pairs, so it has no space in which "
+            f"the modalities of {names[0]!r} could lie apart. Expected: a run of two encoders. "
+            "Name the other lists by --trials."
+        )
 
 
 def _require_frame_classifier(trained: Trained) -> None:
@@ -256,28 +277,6 @@ def _require_same(path, trained: Trained, lists: Sequence[TrialList], resamples,
             f"{path} is the record of another evaluation, made {earlier.created}. Expected: the "
             f"same {', '.join(wanted)}. Received: other {', '.join(other)}. {advice}"
         )
-
-
-def results_table(rows: Sequence[tuple[str, Record]]) -> str:
-    """Figures of several records as one Markdown table: a row for each record, list and part."""
-    present = [
-        m
-        for m in TABLE_METRICS
-        if any(
-            m in figures
-            for _, record in rows
-            for parts in record.metrics.values()
-            for figures in parts.values()
-        )
-    ]
-    lines = []
-    for label, record in rows:
-        for name, parts in record.metrics.items():
-            for part, figures in parts.items():
-                cells = [format_figure(figures[m]) if m in figures else "" for m in present]
-                lines.append([*([label] if label else []), name, part, *cells])
-    head = [*(["model"] if any(label for label, _ in rows) else []), "trials", "part"]
-    return markdown_table([*head, *(metric_title(m) for m in present)], lines)
 
 
 def _training_texts(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from adml.config import load_config
 from adml.data.trial_list import TrialList
 from adml.errors import ConfigError, UsageError
-from adml.evaluate import evaluate_run, results_table
+from adml.evaluate import evaluate, evaluate_run, results_table
 from adml.evaluation.records import read_record
 
 pytestmark = pytest.mark.usefixtures("thin_encoders")
@@ -86,6 +87,35 @@ def test_second_stage_needs_two_encoders(tiny_run, speech_cache, monkeypatch):
     monkeypatch.setattr("adml.models.adml.ADML.pairwise", True, raising=False)
     with pytest.raises(UsageError, match="fuses pairs.*Evaluate without --ctc-weight"):
         evaluate_run(tiny_run, cache=speech_cache, only=["words"], ctc_weight=0.05)
+
+
+def test_modalities_are_measured_at_both_levels(tiny_run, tmp_path, speech_cache):
+    (tmp_path / "lists.yaml").write_text(
+        "evaluation: {resamples: 20, trials: [{name: gap, kind: modality, folder: test, seed: 4}]}"
+    )
+    done = evaluate_run(
+        tiny_run,
+        config_path=tmp_path / "lists.yaml",
+        cache=speech_cache,
+        record_path=tmp_path / "record.json",
+    )
+    figures = done.record.metrics["gap"]
+    assert set(figures) == {"utterance", "phoneme"}
+    assert 0 <= figures["phoneme"]["probe_accuracy"]["value"] <= 1
+    assert figures["utterance"]["centroid_gap"]["low"] is not None
+    written = TrialList.read(tiny_run / "trials" / "gap.tsv")
+    assert written.sha256 == done.record.trials["gap"]
+    assert written.settings == {"seed": 4} and written.pair_label.all()
+    said = [written.clips[clip].text for clip in written.pair_clip]
+    assert said == [written.texts[text] for text in written.pair_text]
+    assert "| gap | phoneme |" in done.table and "centroid gap / spread" in done.table
+
+
+def test_modalities_need_two_encoders():
+    trained = SimpleNamespace(model=SimpleNamespace(pairwise=True), folder="runs/cmcd")
+    trials = TrialList("gap", "modality", (), (), [], [], [])
+    with pytest.raises(UsageError, match="no space in which the modalities of 'gap'.*--trials"):
+        evaluate(trained, [trials], "speech")
 
 
 def test_table_has_a_row_for_every_model_list_and_part(evaluated, untrained):

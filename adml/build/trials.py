@@ -67,11 +67,22 @@ def _list_of(clips: list[Clip], trials: TrialsConfig, root: Path, g2p: G2P) -> T
         counts = Counter(clip.text for clip in clips)
         frequent = sorted(counts, key=lambda text: (-counts[text], text))[: trials.choices]
         return classification(clips, frequent, name=trials.name)
+    if trials.kind == "modality":
+        return _own_texts(clips, trials)
     common = {"seed": trials.seed, "g2p": g2p, "name": trials.name}
     if trials.kind == "keywords":
         vocabulary = read_words(root / trials.vocabulary).word.tolist() if trials.vocabulary else ()
         return wake_words(clips, sorted(set(vocabulary)), num_random=trials.negatives, **common)
     return wsj_style(clips, negatives_per_positive=trials.negatives, **common)[0]
+
+
+def _own_texts(clips: list[Clip], trials: TrialsConfig) -> TrialList:
+    """Each clip against its own text alone; the seed is that of the measures."""
+    texts = sorted({clip.text for clip in clips})
+    place = {text: index for index, text in enumerate(texts)}
+    own = [place[clip.text] for clip in clips]
+    columns = (range(len(clips)), own, [1] * len(clips))
+    return TrialList(trials.name, "modality", clips, texts, *columns, {"seed": trials.seed})
 
 
 def write_trials(

@@ -15,7 +15,23 @@ METRIC_TITLES = {
     "mean_word_accuracy": "mean over words %",
     "chance_average_precision": "chance AP %",
     "chance_accuracy": "chance %",
+    "centroid_gap": "centroid gap",
+    "centroid_gap_scaled": "centroid gap / spread",
+    "mmd": "MMD²",
+    "probe_accuracy": "linear probe %",
+    "mlp_probe_accuracy": "MLP probe %",
+    "audio_to_text_recall_1": "audio to text R@1 %",
+    "audio_to_text_recall_5": "audio to text R@5 %",
+    "text_to_audio_recall_1": "text to audio R@1 %",
+    "text_to_audio_recall_5": "text to audio R@5 %",
 }
+"""Titles; figures whose title has a % are shown in percent, others as they are."""
+
+TABLE_METRICS = (
+    "average_precision", "equal_error_rate", "roc_auc", "accuracy", "centroid_gap_scaled", "mmd",
+    "probe_accuracy", "audio_to_text_recall_1", "text_to_audio_recall_1",
+)  # fmt: skip
+"""Those of the short table of an evaluation."""
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,26 +40,57 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(_cell(cell) for cell in line) + " |\n" for line in lines)
 
 
-def format_figure(figure: Mapping) -> str:
-    """One figure in percent with its interval: "96.65 [96.10, 97.20]"; a dash where undefined."""
+def results_table(rows: Sequence[tuple[str, Record]]) -> str:
+    """Figures of several records as one Markdown table: a row for each record, list and part."""
+    present = [
+        m
+        for m in TABLE_METRICS
+        if any(
+            m in figures
+            for _, record in rows
+            for parts in record.metrics.values()
+            for figures in parts.values()
+        )
+    ]
+    lines = []
+    for label, record in rows:
+        for name, parts in record.metrics.items():
+            for part, figures in parts.items():
+                cells = [format_figure(figures[m], m) if m in figures else "" for m in present]
+                lines.append([*([label] if label else []), name, part, *cells])
+    head = [*(["model"] if any(label for label, _ in rows) else []), "trials", "part"]
+    return markdown_table([*head, *(metric_title(m) for m in present)], lines)
+
+
+def format_figure(figure: Mapping, metric: str = "") -> str:
+    """One figure with its interval: "96.65 [96.10, 97.20]"; a dash where undefined.
+
+    Args:
+        figure: value, low and high, as a record holds them.
+        metric: its name; in percent, unless its title has none.
+    """
     if figure["value"] is None:
         return "–"
-    text = f"{100 * figure['value']:.2f}"
+    text = _number(figure["value"], metric)
     if figure["low"] is None or figure["high"] is None:
         return text
-    return f"{text} [{100 * figure['low']:.2f}, {100 * figure['high']:.2f}]"
+    return f"{text} [{_number(figure['low'], metric)}, {_number(figure['high'], metric)}]"
 
 
-def seeds_figure(figures: Sequence[Mapping]) -> str:
+def seeds_figure(figures: Sequence[Mapping], metric: str = "") -> str:
     """Figures of several seeds: mean and deviation; of one: with its interval."""
     if len(figures) == 1:
-        return format_figure(figures[0])
-    values = [100 * figure["value"] for figure in figures if figure["value"] is not None]
+        return format_figure(figures[0], metric)
+    values = [figure["value"] for figure in figures if figure["value"] is not None]
     if not values:
         return "–"
     if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"
+        return _number(values[0], metric)
+    return f"{_number(mean(values), metric)} ± {_number(stdev(values), metric)}"
+
+
+def _number(value: float, metric: str) -> str:
+    return f"{100 * value:.2f}" if metric_title(metric).endswith("%") else f"{value:.4f}"
 
 
 def metric_title(name: str) -> str:

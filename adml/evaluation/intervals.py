@@ -6,6 +6,7 @@ its curve is two cumulative sums over the sorted trials; nothing is sorted again
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -124,6 +125,36 @@ def proportion_estimate(
         draws = ((weights @ hits) / (weights @ sizes))[:, None]
     low, high = _percentiles(draws, level)
     return Estimate(float(correct.mean()), low[0], high[0], int(correct.size))
+
+
+def weighted_estimate(
+    values: Callable[[np.ndarray], np.ndarray],
+    num_groups: int,
+    count: int,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """A figure of weighted groups with a bootstrap interval over them.
+
+    Args:
+        values: weights [R, num_groups] -> the figure of each of the R resamples; one that is not
+            finite is left out.
+        num_groups: groups that are drawn.
+        count: n of the estimate.
+        resamples: number of bootstrap resamples; 0 gives no interval.
+        seed: of the resampling.
+        level: coverage of the interval.
+    """
+    weights = np.ones((1, num_groups))
+    if resamples > 0 and num_groups > 1:
+        rng = np.random.default_rng(seed)
+        weights = np.concatenate([weights, _group_weights(rng, num_groups, resamples)])
+    found = values(weights)
+    draws = found[1:][np.isfinite(found[1:])]
+    low, high = _percentiles(draws[:, None], level)
+    return Estimate(float(found[0]), low[0], high[0], count)
 
 
 def _check_trials(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> tuple:

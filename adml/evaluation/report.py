@@ -118,7 +118,7 @@ def _test_section(test: str, records: Sequence[Record], sha256: str) -> str:
     for record in same:
         for part, figures in record.metrics[test].items():
             count = max((figure["n"] for figure in figures.values()), default=0)
-            cells = [format_figure(figures[m]) if m in figures else "–" for m in metrics]
+            cells = [format_figure(figures[m], m) if m in figures else "–" for m in metrics]
             rows.append([record.name, part, f"{count:,}", *cells])
     head = ["model", "part", "n", *(metric_title(metric) for metric in metrics)]
     title = html.escape(test.replace("_", " "))

@@ -26,7 +26,7 @@ __all__ = [
     "Published", "format_figure", "markdown_table", "metric_title", "render", "render_folder",
 ]  # fmt: skip
 
-_PARTS = ("all", "seen", "unseen")
+_PARTS = ("all", "seen", "unseen", "utterance", "phoneme")
 _NOT_RUN = "*not run*"
 _HEAD = """# Results
 
@@ -121,7 +121,7 @@ def _section(test: str, sha256: str, records: list[Record], paper: Published | N
     for (name, _, part), (members, figures) in rows.items():
         named.add(name)
         line = [f"`{name}`", part, _sizes(figures)]
-        line += [seeds_figure(figures[metric]) if metric in figures else "–" for metric in metrics]
+        line += [seeds_figure(figures[m], m) if m in figures else "–" for m in metrics]
         line += [str(len(members)), short(members[0].data_hash)]
         line += [cost_of(members), commits_of(members)]
         lines.append(line + ([_paper_figures(paper, name)] if paper and part == "all" else []))

@@ -103,7 +103,7 @@ def evaluate_trials(
     if expected_sha256 is not None:
         trials.verify(expected_sha256)
     choice = trials.protocol == "classification"
-    _require_trials(trials, len(trials.clips if choice else trials.pair_label))
+    require_trials(trials, len(trials.clips if choice else trials.pair_label))
     truth = _truth(trials) if choice else None
     test = embed_test(embedder, trials, read_clip, g2p, margin_ms=margin_ms)
     if choice:
@@ -124,7 +124,7 @@ def _judge_trials(
     clips, texts = np.asarray(trials.pair_clip), np.asarray(trials.pair_text)
     labels = np.asarray(trials.pair_label).astype(bool)
     usable = test.clip_usable[clips] & test.text_usable[texts]
-    _require_usable(trials, usable, "trial")
+    require_usable(trials, usable, "trial")
     clips, texts, labels = clips[usable], texts[usable], labels[usable]
     scores = pair_scores(score, test, clips, texts)
     groups = _groups(trials)[clips]
@@ -139,7 +139,7 @@ def _judge_trials(
                 "chance_average_precision",
                 float(labels[part].mean()),
             )
-    details = _details(trials, test) | {
+    details = details_of(trials, test) | {
         "trials": len(usable),
         "trials_scored": len(labels),
         "positives": int(labels.sum()),
@@ -152,7 +152,7 @@ def _judge_choices(
 ) -> SuiteResult:
     words = tuple(trials.texts)
     usable = test.clip_usable & test.text_usable[truth]
-    _require_usable(trials, usable, "clip")
+    require_usable(trials, usable, "clip")
     kept = np.flatnonzero(usable)
     chosen = choose_texts(test, kept, score)
     confusions = count_confusions(truth[kept], chosen, len(words))
@@ -160,7 +160,7 @@ def _judge_choices(
     mean = Estimate(mean_word_accuracy(confusions), None, None, len(kept))
     estimates = {"accuracy": accuracy, "mean_word_accuracy": mean}
     metrics = {"all": _with_chance(estimates, "chance_accuracy", 1.0 / len(words))}
-    details = _details(trials, test) | {
+    details = details_of(trials, test) | {
         "clips_scored": len(kept),
         "worst_words": worst_words(confusions, words, _LISTED),
         "confusions": top_confusions(confusions, words, _LISTED),
@@ -190,7 +190,8 @@ def _groups(trials: TrialList) -> np.ndarray:
     return np.array([str(clip.group) for clip in trials.clips])
 
 
-def _details(trials: TrialList, test: EmbeddedTest) -> dict:
+def details_of(trials: TrialList, test: EmbeddedTest) -> dict:
+    """Counts of a test and what was set aside, for a record."""
     return {
         "clips": len(trials.clips),
         "clips_set_aside": int((~test.clip_usable).sum()),
@@ -201,12 +202,14 @@ def _details(trials: TrialList, test: EmbeddedTest) -> dict:
     }
 
 
-def _require_trials(trials: TrialList, count: int) -> None:
+def require_trials(trials: TrialList, count: int) -> None:
+    """Raise DataError where a list has nothing to judge."""
     if count == 0:
         raise DataError(f"The test list {trials.name!r} is empty. Expected: at least one trial.")
 
 
-def _require_usable(trials: TrialList, usable: np.ndarray, what: str) -> None:
+def require_usable(trials: TrialList, usable: np.ndarray, what: str) -> None:
+    """Raise DataError where nothing of a list is left."""
     if not usable.any():
         raise DataError(
             f"No {what} of {trials.name!r} can be scored: an input of each was set aside. "

@@ -96,6 +96,21 @@ def test_dirty_code_is_marked_and_cells_are_escaped():
     assert format_figure({"value": 0.5, "low": None, "high": None}) == "50.00"
 
 
+def test_distances_are_no_percentages():
+    figure = {"value": 0.12345, "low": -0.001, "high": 0.2, "n": 40}
+    part = {"mmd": figure, "probe_accuracy": figure}
+    records = [
+        make(seed=seed, metrics={"dev_words": {"utterance": part, "phoneme": part}})
+        for seed in (0, 1)
+    ]
+    page = render(records[:1])
+    assert "| MMD² | linear probe % |" in page
+    assert "| 0.1235 [-0.0010, 0.2000] | 12.35 [-0.10, 20.00] |" in page
+    assert page.index("| utterance |") < page.index("| phoneme |")
+    assert "| 0.1235 ± 0.0000 | 12.35 ± 0.00 |" in render(records)
+    assert format_figure({"value": 1.5, "low": None, "high": None}, "centroid_gap") == "1.5000"
+
+
 def test_folder_with_analysis(tmp_path):
     write_record(make(), tmp_path / "records" / "a.json")
     (tmp_path / "analysis.md").write_text("## Analysis\n\nThe margin helps.\n")

@@ -192,7 +192,7 @@ def _make_record(stage: _Stage, row: PlannedRow, seed: int, folder: Path) -> Rec
         train(of_run, folder, resume=begun, cache=stage.settings.cache)
         keras.backend.clear_session()
     trained = load_run(folder)
-    with _eagerly(not config.training.compile):
+    with _eagerly(row.kind == "adml" and not config.training.compile):
         record, _ = evaluate(
             trained,
             stage.lists,

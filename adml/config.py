@@ -146,7 +146,7 @@ class TrainingConfig:
     replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
     loss_scope: str = option("global", choices=("global", "replica"), text="chosen")
     log_every_steps: int = option(10, low=1)
-    gradient_norms_every_steps: int = option(500, low=0, text="chosen: of each term; 0 = off")
+    gradient_norms_every_steps: int = option(500, low=0, text="of each term alone; 0 = off")
     checkpoint_every_steps: int = option(200, low=1)
     keep_checkpoints: int = option(2, low=1)
     deterministic: bool = option(False)

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from adml import run_report
+from adml.cli import main
 from adml.errors import DataError, UsageError
 from adml.evaluation.records import read_records, write_record
 from adml.run_report import report_run, try_report
+
+pytestmark = pytest.mark.usefixtures("thin_encoders")
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {"losses", "modality", "constants", "scales", "gradients", "speed"}
@@ -108,6 +111,21 @@ def test_damaged_tables_are_told(run, name, monkeypatch):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no run folder.*adml train"):
         report_run(tmp_path)
+
+
+def test_a_run_ends_with_its_page(tiny_run, tmp_path, speech_cache, monkeypatch, capsys):
+    """The last step of a run by the command line, without its work."""
+    from adml.training.step import TrainingStep
+
+    run = shutil.copytree(tiny_run, tmp_path / "run", ignore=shutil.ignore_patterns("records"))
+    shutil.rmtree(run / "checkpoints" / "step-00000005")
+    monkeypatch.setattr(TrainingStep, "__call__", lambda *_: {"total": 3.5})
+    drawn = []
+    monkeypatch.setattr(run_report, "report_run", drawn.append)
+    train = ["train", "--resume", "--out", str(run), "--cache", str(speech_cache)]
+    assert main(train) == 0
+    assert drawn == [run] and capsys.readouterr().out == f"{run}\n"
+    assert main(train) == 0 and drawn == [run]  # It is finished: nothing is drawn anew.
 
 
 def test_a_figure_that_fails_does_not_fail_the_run(run, monkeypatch, caplog):

@@ -57,7 +57,8 @@ def loss_curves(metrics_csv: str | os.PathLike, path: str | os.PathLike) -> Path
     if not terms:
         raise DataError(f"{metrics_csv}: there is no loss term. Expected: a column such as total.")
     terms.sort(key=lambda name: name != "total")
-    shown = terms + [name for name in SCHEDULE if name in drawn]
+    needless = set() if "keyword" in terms else {"margin_fraction"}
+    shown = terms + [name for name in SCHEDULE if name in drawn and name not in needless]
     figure, panels = _panels(len(shown), wide=min(4, len(shown)))
     for axes, name in zip(panels, shown, strict=True):
         colour = ORANGE if name in SCHEDULE else INK if name == "total" else BLUE

@@ -106,8 +106,8 @@ def render_folder(
     text = ""
     if analysis is not None and Path(analysis).is_file():
         text = Path(analysis).read_text(encoding="utf-8")
-    scales = read_scales(folder)
-    return render(read_records(folder), analysis=text, published=published, scales=scales)
+    records = read_records(folder)
+    return render(records, analysis=text, published=published, scales=read_scales(folder))
 
 
 def _section(test: str, sha256: str, records: list[Record], paper: Published | None) -> str:

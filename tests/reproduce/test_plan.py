@@ -1,0 +1,170 @@
+"""Plans: the rows of the paper's tables, what a scale lays over them, and whether that is fair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adml.cli import main
+from adml.config import load_config
+from adml.config_file import to_mapping
+from adml.config_identity import differences, digest, settings_of, training_settings
+from adml.errors import ConfigError, UsageError
+from adml.reproduce.plan import laid_over, make_plan, refuse_unfair, seeded, table_differences
+from adml.reproduce.speech import speech_root
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = ROOT / "experiments"
+ROWS = {
+    "table1": "rp proxy_bd proxy_ms clat asyp asyp_adams",
+    "table2": "rp rp_utterance_mal asyp_adams phoneme_mal adml cmcd cmcd_mal phonmatchnet "
+    "phonmatchnet_mal",
+    "table3": "adml adml_triplet adml_aam_softmax adml_sf2",
+    "table4": "cmcd phonmatchnet rp adml_sf2",
+}
+AVERAGE_PRECISION = {
+    "rp": 75.10, "proxy_bd": 83.72, "proxy_ms": 84.32, "clat": 83.59, "asyp": 84.42,
+    "asyp_adams": 85.54, "rp_utterance_mal": 81.41, "phoneme_mal": 86.12, "adml": 86.23,
+    "adml_triplet": 86.25, "adml_aam_softmax": 87.44, "adml_sf2": 90.24, "cmcd": 46.17,
+    "cmcd_mal": 49.60, "phonmatchnet": 69.97, "phonmatchnet_mal": 72.45,
+}  # fmt: skip
+LIBRIPHRASE = {
+    "cmcd": [4.20, 25.94, 99.12, 81.14],
+    "phonmatchnet": [2.33, 24.11, 99.70, 83.39],
+    "rp": [1.54, 22.45, 99.84, 85.31],
+    "adml_sf2": [1.33, 20.09, 99.86, 88.71],
+}
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_rows_and_figures_are_the_papers(table):
+    (found,) = make_plan(EXPERIMENTS, table, "smoke").tables
+    assert [row.config for row in found.rows] == ROWS[table].split()
+    for row in found.rows:
+        told = list(row.paper.values())
+        wanted = [AVERAGE_PRECISION[row.config]]
+        assert told == (LIBRIPHRASE[row.config] if table == "table4" else wanted), row.config
+    columns = [(column.test, column.metric) for column in found.columns]
+    phrases = [
+        (f"phrases_{level}", metric)
+        for metric in ("equal_error_rate", "roc_auc")
+        for level in ("easy", "hard")
+    ]
+    assert columns == (phrases if table == "table4" else [("words", "average_precision")])
+
+
+def test_all_tables_have_sixteen_rows_each_once():
+    plan = make_plan(EXPERIMENTS, "all", "smoke")
+    assert len(plan.rows) == len(set(plan.chosen)) == 16
+    assert plan.row("rp").tables == ("table1", "table2", "table4")
+    files = {path.stem for path in (EXPERIMENTS / "paper").glob("*.yaml")}
+    assert files == set(plan.chosen)
+    assert not [row.problem for row in plan.rows if row.problem]
+
+
+@pytest.mark.parametrize("scale", ["paper", "open", "smoke"])
+def test_the_scales_are_fair_and_play_their_roles(scale):
+    plan = make_plan(EXPERIMENTS, "all", scale)
+    refuse_unfair(plan)
+    lists = {trials.name for trials in plan.rows[0].config.evaluation.trials}
+    assert set(plan.scale.tests.values()) <= lists
+    rows = [row for t in plan.tables for row in table_differences(plan, t).values()]
+    sections = {key.split(".")[0] for row in rows for key in row}
+    assert sections <= set(plan.scale.may_differ)
+    assert "losses" in sections
+
+
+def test_the_scale_is_laid_over_the_row():
+    below = {"a": {"x": 1, "y": [1, 2]}, "b": 2}
+    above = {"a": {"y": [3], "z": {"q": 4}}, "c": 5}
+    assert laid_over(below, above) == {"a": {"x": 1, "y": [3], "z": {"q": 4}}, "b": 2, "c": 5}
+    assert below == {"a": {"x": 1, "y": [1, 2]}, "b": 2}
+    config = make_plan(EXPERIMENTS, "table4", "open").row("cmcd").config
+    assert config.name == "cmcd" and config.model.kind == "cmcd" and config.training.steps == 640
+    assert config.optimizer.weight_decay == 1e-5
+
+
+def test_differences_by_pencil():
+    first = {"a": {"x": 1, "y": 2}, "b": [1], "c": 0}
+    second = {"a": {"x": 1, "y": 3}, "b": [1, 2], "d": 0}
+    assert differences(first, second) == {
+        "a.y": (2, 3), "b": ([1], [1, 2]), "c": (0, None), "d": (None, 0),
+    }  # fmt: skip
+    assert differences(first, first) == {}
+
+
+def test_what_tells_experiments_apart():
+    config = load_config(None, ["name=a", "description=b", "data.root=/here"])
+    other = load_config(None, ["name=c", "data.root=/there"])
+    assert settings_of(config) == settings_of(other) == settings_of(to_mapping(config))
+    assert settings_of(seeded(config, 1)) != settings_of(config)
+    lists = load_config(None, ["evaluation.resamples=7"])
+    assert settings_of(lists) != settings_of(config)
+    assert digest(training_settings(lists)) == digest(training_settings(config))
+    old = to_mapping(config)
+    del old["training"]["compile"]
+    assert settings_of(old) == settings_of(config), "a younger field has its default"
+
+
+def test_rows_that_differ_in_more_are_refused(tmp_path, make_experiments):
+    odd = "losses: {phoneme: {kind: none}}\ntraining: {replicas: 2}\ncut: {jitter_ms: 7}\n"
+    plan = make_plan(make_experiments(tmp_path, triplet=odd), "table1", "open")
+    with pytest.raises(UsageError, match="not be comparable.*table1: triplet has") as caught:
+        refuse_unfair(plan)
+    told = str(caught.value)
+    assert "cut.jitter_ms 7.0, not 20.0" in told and "training.replicas 2, not 0, of rp" in told
+    assert "losses.phoneme.kind" not in told and "experiments/scale/open.yaml" in told
+
+
+def test_mistakes_are_told(experiments, make_experiments):
+    with pytest.raises(UsageError, match="No row 'asyp' in table1.*rp, triplet, missing"):
+        make_plan(experiments, "table1", "open", ["asyp"])
+    with pytest.raises(ConfigError, match="scale/smoke.yaml"):
+        make_plan(experiments, "table1", "smoke")
+    plan = make_plan(experiments, "all", "open", ["triplet"])
+    assert plan.chosen == ("triplet",) and len(plan.rows) == 3
+    assert "missing.yaml" in plan.row("missing").problem
+    make_experiments(experiments, scale="settings: {training: {stepz: 5}}")
+    with pytest.raises(ConfigError, match="training.stepz.*Nearest: 'steps'"):
+        make_plan(experiments, "table1", "open")
+
+
+def test_the_papers_corpora_are_asked_for_in_one_message(tmp_path, capsys):
+    given = ["reproduce", "all", "--scale", "paper", "--out", str(tmp_path / "runs")]
+    assert main(given) == 2
+    told = capsys.readouterr().err
+    for path in ("king_asr_066/words.tsv", "wsj/manifest.tsv", "noise/manifest.tsv", "rir:"):
+        assert f"\n  {path}" in told
+    assert told.count("libriphrase_diffspk_all_") == 4 and "--speech DIR" in told
+    assert "Columns: path, word, speaker, start, end, index." in told
+    assert "No list of trials of this scale plays the role 'phrases_hard' of table4 yet." in told
+    (tmp_path / "king_asr_066").mkdir()
+    (tmp_path / "king_asr_066" / "words.tsv").touch()
+    assert main([*given, "--speech", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"{tmp_path} lacks" in told and "king_asr_066/manifest.tsv" in told
+    assert "king_asr_066/words.tsv" not in told
+    main(["reproduce", "table3", "--scale", "paper"])
+    assert "libriphrase" not in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_the_trial_scale_makes_its_speech(tmp_path, monkeypatch):
+    plan = make_plan(EXPERIMENTS, "table1", "smoke")
+    asked = []
+
+    def make(folder, **given):
+        asked.append((folder.parent, given))
+        return folder
+
+    monkeypatch.setattr("adml.reproduce.speech.make_corpus", make)
+    speech_root(plan, None, tmp_path)
+    assert asked == [(tmp_path, plan.scale.synthetic)]
+    assert speech_root(plan, tmp_path, tmp_path) == tmp_path.resolve()
+
+
+def test_differences_are_shown(capsys):
+    assert main(["reproduce", "table3", "--diff", "--experiments", str(EXPERIMENTS)]) == 0
+    shown = capsys.readouterr().out
+    assert "| `adml_sf2` | losses.keyword.kind | 'none' | 'sphereface2' |" in shown
+    assert shown.count("\n| `") == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
 def _run(plan, arguments: argparse.Namespace, records: Path) -> int:
     from adml.experiment import default_cache
     from adml.reproduce.campaign import Settings, run_campaign
+    from adml.reproduce.listing import draw
 
     settings = Settings(
         out=arguments.out,
@@ -95,4 +97,7 @@ def _run(plan, arguments: argparse.Namespace, records: Path) -> int:
         seeds=arguments.seeds,
         accept_older_code=arguments.accept_older_code,
     )
-    return run_campaign(plan, settings).exit_code
+    code = run_campaign(plan, settings).exit_code
+    for path in draw(plan, records, arguments.out):
+        logging.getLogger(__name__).info("drawn: %s", path)
+    return code

@@ -74,6 +74,16 @@ def render(plan: CampaignPlan, records: Path) -> str:
     return render_scale(found, [table.name for table in plan.tables], code=code_hashes())
 
 
+def draw(plan: CampaignPlan, records: Path, out: Path) -> list[Path]:
+    """Draw the chosen tables that have figures, as `OUT/SCALE/TABLE.png`."""
+    from adml.evaluation.table_plot import draw_table
+
+    of_scale = _records(records)
+    folder = out / plan.scale.name
+    drawn = [draw_table(t, plan.scale, of_scale, folder / f"{t.name}.png") for t in plan.tables]
+    return [path for path in drawn if path]
+
+
 def claims_values(plan: CampaignPlan, records: Path) -> list[dict]:
     """The claims on the chosen tables for programs."""
     tables = [table.name for table in plan.tables]

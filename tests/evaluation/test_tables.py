@@ -9,12 +9,14 @@ from adml.evaluation.records import Cost, Record, write_record
 from adml.evaluation.registry import Column, Registry, Row, Scale, Table, read_registry, read_scale
 from adml.evaluation.results import render_folder
 from adml.evaluation.scales import ScaleRecords, read_scales, render_scale
+from adml.evaluation.table_plot import draw_table
 from adml.evaluation.tables import render_table, rows_of
 
 TABLE = Table(
     "table1", "Table 1: losses", "Which loss.", "trained on King-ASR-066",
     (Column("ap", "words", "average_precision", "WSJ AP %"),),
-    (Row("rp", "RP loss", {"ap": 75.1}), Row("asyp", "+ AsyP", {"ap": 84.42}), Row("clat", "+ clat")),
+    (Row("rp", "RP loss", {"ap": 75.1}), Row("asyp", "+ AsyP", {"ap": 84.42}),
+     Row("clat", "+ clat")),
 )  # fmt: skip
 SCALE = Scale("open", "few steps", {"words": "dev-words"})
 CODE = {"losses/proxy": "1", "models/cmcd": "1"}
@@ -154,3 +156,27 @@ def test_a_scale_is_read_strictly(tmp_path):
     make_experiments(tmp_path, scale="[]")
     with pytest.raises(ConfigError, match="must hold a mapping"):
         read_scale(tmp_path, "open")
+
+
+def test_a_table_is_drawn_with_our_figures_alone(tmp_path, monkeypatch):
+    drawn = {}
+
+    def save(figure, path):
+        (axes,) = figure.axes
+        drawn["values"] = [round(float(c.lines[0].get_xdata()[0]), 6) for c in axes.containers]
+        drawn["rows"] = [text.get_text() for text in axes.get_yticklabels()]
+        drawn["bars"] = [c.lines[2][0].get_segments()[0][:, 0].tolist() for c in axes.containers]
+        return path
+
+    monkeypatch.setattr("adml.evaluation.table_plot.save", save)
+    records = [make(seed=1, ap=0.6), make(ap=0.5), make("asyp", ap=0.7)]
+    assert draw_table(TABLE, SCALE, records, tmp_path / "x.png") == tmp_path / "x.png"
+    assert drawn["values"] == [55.0, 70.0] and drawn["rows"] == ["RP loss", "+ AsyP", "+ clat"]
+    assert drawn["bars"][0] == pytest.approx([55 - 7.0711, 55 + 7.0711], abs=1e-3)
+    assert drawn["bars"][1] == pytest.approx([60, 80])
+    assert draw_table(TABLE, SCALE, [], tmp_path / "y.png") is None
+
+
+def test_the_picture_is_a_png(tmp_path):
+    path = draw_table(TABLE, SCALE, [make()], tmp_path / "x.png")
+    assert path.read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,8 @@ from adml.errors import DataError, NumericError
 from adml.evaluation import pairs
 from adml.evaluation.pairs import PairScorer
 from adml.evaluation.suites import evaluate_trials
+from adml.models.cmcd import CMCD
+from adml.models.phonmatchnet import PhonMatchNet
 from adml.text.phonemes import to_ids
 
 RNG = np.random.default_rng(5)
@@ -128,6 +130,28 @@ def test_scores_are_those_of_each_pair_alone(scorer, model, toys, monkeypatch):
         assert len(model.sizes) >= count
         assert all(a[0] * (a[1] + t[1]) <= positions for a, t in model.sizes if a[0] > 1)
     assert 0 <= result.metrics["all"]["average_precision"]["value"] <= 1
+
+
+@pytest.mark.parametrize("kind", [CMCD, PhonMatchNet])
+def test_baselines_judge_a_pair_alike_in_every_batch(kind, toys, monkeypatch):
+    """Against `match` on the pair alone, which knows no padding and no clip shared by pairs."""
+    model = kind(mel_bins=1, width=8)
+    monkeypatch.setattr(pairs, "_POSITIONS_AT_ONCE", 500)
+    scorer = PairScorer(model, toys.log_mel, progress=False)
+    samples = [noise(f"{n}.wav", 0.0, 0.01 * (n + 1)) for n in range(5)]
+    spelled = [[3, 9, 1, 1, 20, 7], [5], [4, 4, 60]]
+    test = SimpleNamespace(audio=scorer.audio(samples), text=scorer.phonemes(spelled))
+    clips, texts = np.repeat(np.arange(5), 3), np.tile(np.arange(3), 5)
+    scores = scorer(test, clips, texts)
+    assert np.std(scores) > 1e-4
+    for clip, text in ((0, 0), (3, 1), (4, 2)):
+        features, length = toys.log_mel(
+            tf.constant(samples[clip][np.newaxis]), tf.constant([len(samples[clip])])
+        )
+        heard = model.encode_audio(features, length)
+        ids, count = tf.constant([spelled[text]]), tf.constant([len(spelled[text])])
+        alone = model.match(*heard, model.encode_text(ids, count), count)["utterance_logit"]
+        assert scores[3 * clip + text] == pytest.approx(float(alone[0]), abs=1e-5)
 
 
 def test_a_classification_takes_the_best_logit(scorer, model, toys):

@@ -62,6 +62,7 @@ def check(result, steps: int) -> None:
     assert Path(after[0].split()[3]).is_file()
     pictures = sorted(path.name for path in (run / "report").glob("*.png"))
     wanted = {"losses.png", "scores.png", "det.png", "alignment.png", "confusions.png"}
+    wanted |= {"modality.png", "constants.png", "scales.png", "speed.png"}
     assert wanted <= set(pictures)
     for name in pictures:
         content = (run / "report" / name).read_bytes()

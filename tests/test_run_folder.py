@@ -190,6 +190,9 @@ def test_a_finished_run_says_so(run, speech_cache, call):
     assert code == 0 and f"{run} is finished: 5 of 5 steps" in message
     assert "metrics.csv" in message and f"adml evaluate {run}" in message
     assert contents(run) == before
+    (run / "cost.json").unlink()
+    assert call("train", "--resume", "--out", run, "--cache", speech_cache)[0] == 0
+    assert json.loads((run / "cost.json").read_text())["steps"] == 5
 
 
 @pytest.mark.parametrize("damage", [b"", b'{"data_hash": "', b"[1]", b"\xff\xfe"])

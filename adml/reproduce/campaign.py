@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -134,6 +134,7 @@ def _run_row(stage: _Stage, row: PlannedRow, seed: int, outcome: Outcome) -> Non
                 outcome.busy.append(which)
                 return
             logger.info("== %s, seed %d, in %s", *which, folder)
+            _forget_peak_memory()
             record = _make_record(stage, row, seed, folder)
             write_record(record, record_path(stage.settings.records, row.name, seed))
         outcome.done.append(which)
@@ -158,6 +159,12 @@ def _hold(stack: ExitStack, stage: _Stage, row: PlannedRow, seed: int) -> Path |
     except UsageError:
         return None
     return folder
+
+
+def _forget_peak_memory() -> None:
+    """Let the row's cost tell its own peak, not that of the rows before; where Linux allows it."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from adml.errors import ConfigError
 MODEL_KINDS = ("adml", "cmcd", "phonmatchnet")
 TRIAL_KINDS = (
     "words", "phrases_easy", "phrases_hard", "classification", "choice", "keywords", "modality",
+    "file",
 )  # fmt: skip
 
 
@@ -160,7 +161,7 @@ class TrialsConfig:
 
     name: str = option("")
     kind: str = option("words", choices=TRIAL_KINDS)
-    folder: str = option("")
+    folder: str = option("", text="within the speech folder; of kind file: the list itself")
     prefix: str = option("")
     words_file: str = option("words.tsv")
     min_seconds: float = option(0.5, low=0.0)

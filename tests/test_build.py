@@ -279,6 +279,17 @@ def test_every_kind_of_trials_is_drawn_alike_twice(speech_folder, g2p, settings,
         assert len(drawn[0].clips) <= trials.max_clips and len(drawn[0].texts) == 3
 
 
+def test_a_list_that_was_drawn_beforehand_is_read_as_it_is(speech_folder, g2p, tmp_path):
+    drawn = build_trials(TrialsConfig(name="t", folder="test", min_seconds=0.2), speech_folder, g2p)
+    drawn.write(tmp_path / "lists" / "t.tsv")
+    trials = TrialsConfig(name="t", kind="file", folder="lists/t.tsv")
+    assert build_trials(trials, tmp_path, g2p).sha256 == drawn.sha256
+    with pytest.raises(DataError, match="t.tsv is another one.*'other'.*Received: 't'"):
+        build_trials(replace(trials, name="other"), tmp_path, g2p)
+    with pytest.raises(DataError, match="Cannot read the trial list.*nowhere"):
+        build_trials(replace(trials, folder="nowhere.tsv"), tmp_path, g2p)
+
+
 def test_trials_of_held_out_speakers_hold_no_others(speech_folder, g2p):
     trials = TrialsConfig(name="t", folder="test", min_seconds=0.2, held_out_only=True)
     every = build_trials(replace(trials, held_out_only=False), speech_folder, g2p)

@@ -15,14 +15,14 @@ from adml.data.segments import build_segments
 from adml.data.trial_list import Clip, TrialList
 from adml.data.trials import classification, clips_of, phrase_trials, wake_words, wsj_style
 from adml.data.words import WordTable, read_clips, read_words
-from adml.errors import ConfigError, UsageError
+from adml.errors import ConfigError, DataError, UsageError
 from adml.text.g2p import G2P
 
 
 def build_trials(
     trials: TrialsConfig, root: str | Path, g2p: G2P, *, held_out: float = 0.0
 ) -> TrialList:
-    """Draw one list of trials; the same settings and data give the same bytes.
+    """Draw one list of trials, or read one; the same settings and data give the same bytes.
 
     Args:
         trials: the list's settings.
@@ -31,8 +31,10 @@ def build_trials(
         held_out: with `trials.held_out_only`, the share of speakers that training left out.
 
     Raises:
-        DataError: the set is missing or holds too little.
+        DataError: the set is missing or holds too little, or the list is not that of the name.
     """
+    if trials.kind == "file":
+        return _list_in_file(Path(root) / trials.folder, trials.name)
     words = _table(trials, Path(root) / trials.folder, held_out)
     if trials.kind in ("phrases_easy", "phrases_hard"):
         return phrase_trials(
@@ -57,6 +59,17 @@ def build_trials(
         step = len(clips) / trials.max_clips
         clips = [clips[int(place * step)] for place in range(trials.max_clips)]
     return _list_of(clips, trials, Path(root), g2p)
+
+
+def _list_in_file(path: Path, name: str) -> TrialList:
+    """A list that was drawn beforehand; its paths are relative to the folder of the sets."""
+    found = TrialList.read(path)
+    if found.name != name:
+        raise DataError(
+            f"The trial list {path} is another one. Expected: the name {name!r}, as in "
+            f"evaluation.trials. Received: {found.name!r}. Give both one name."
+        )
+    return found
 
 
 def _list_of(clips: list[Clip], trials: TrialsConfig, root: Path, g2p: G2P) -> TrialList:

@@ -1,4 +1,4 @@
-# make quickstart | test | test-latest | lint | clean      (another interpreter: make PYTHON=python3.11 test)
+# make quickstart | notebooks | test | test-latest | lint | clean      (another interpreter: make PYTHON=python3.11 test)
 
 PYTHON ?= python3
 EXTRAS := dev,synth,export,notebooks
@@ -8,10 +8,16 @@ ARGS ?=
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 VERSION := import sys; print("Python %d.%d.%d" % sys.version_info[:3])
 
-.PHONY: quickstart test test-latest lint clean
+.PHONY: quickstart notebooks test test-latest lint clean
 
 quickstart: .venv/installed
 	.venv/bin/adml quickstart $(ARGS)
+
+# The notebooks themselves stay without outputs; ARGS may name some of them.
+notebooks: .venv/installed
+	mkdir -p runs/notebooks
+	.venv/bin/jupyter-execute --kernel_name=python3 --timeout=3600 \
+	  --output='../runs/notebooks/{notebook_name}.ipynb' $(or $(ARGS),$(wildcard notebooks/*.ipynb))
 
 test: .venv/installed
 	.venv/bin/python -m pytest $(ARGS)

@@ -24,6 +24,7 @@ from adml.arguments import (
 from adml.errors import AdmlError, DataError
 from adml.reproduce_options import add_options, reproduce
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
+from adml.trial_options import add_kinds
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
 
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_quickstart,
         _add_train,
         _add_evaluate,
+        _add_trials,
         _add_reproduce,
         _add_export,
         _add_score,
@@ -197,6 +199,11 @@ def _add_evaluate(verbs) -> None:
         "--overwrite", action="store_true", help="replace another list or record of the same name"
     )
     parser.add_argument("--json", action="store_true", help="print the record")
+
+
+def _add_trials(verbs) -> None:
+    text = "Draw, make or look at lists of trials."
+    add_kinds(verbs.add_parser("trials", help=text, description=text, epilog=EXIT_CODES))
 
 
 def _add_reproduce(verbs) -> None:

@@ -18,7 +18,7 @@ from adml.cli import main
 pytestmark = pytest.mark.usefixtures("thin_encoders")
 
 VERBS = ("quickstart", "train", "evaluate", "export", "score", "g2p", "results")
-VERBS += ("report", "gradients", "benchmark")
+VERBS += ("report", "gradients", "benchmark", "trials")
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,8 @@ FLOORS = {
     "commands": 5,
     "arguments": 5,
     "reproduce_options": 5,
+    "trial_commands": 5,
+    "trial_options": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

@@ -47,7 +47,7 @@ def _concerns(need: Need, plan: CampaignPlan) -> bool:
 def _without_list(plan: CampaignPlan) -> list[str]:
     wanted = {(c.test, table.name) for table in plan.tables for c in table.columns}
     return [
-        f"No list of trials of this scale plays the role {test!r} of {table} yet."
+        f"No list of trials of this scale plays the role {test!r} of {table}."
         for test, table in sorted(wanted)
         if test not in plan.scale.tests
     ]
@@ -68,10 +68,17 @@ def _told(scale: Scale, speech: Path | None, missing: Sequence[Need], unread: li
 
 
 def draw_lists(plan: CampaignPlan, root: Path, g2p: G2P, folder: Path) -> list[TrialList]:
-    """Draw the lists of the scale, which all rows share, and write them to a folder."""
+    """Draw or read the lists of the scale, which all rows share, and write them to a folder.
+
+    A list that the chosen tables do without is left out where its speech is not there.
+    """
     config = next(row.config for row in plan.rows if row.config)
+    needed = {plan.scale.tests.get(c.test) for table in plan.tables for c in table.columns}
     lists = []
     for trials in chosen_trials(config, ()):
+        if trials.name not in needed and not (root / trials.folder).exists():
+            logger.info("the list %s is left out: there is no %s", trials.name, trials.folder)
+            continue
         logger.info("drawing the list %s", trials.name)
         lists.append(build_trials(trials, root, g2p, held_out=config.data.held_out_speakers))
         lists[-1].write(folder / f"{trials.name}.tsv")

@@ -10,9 +10,10 @@ from adml.cli import main
 from adml.config import load_config
 from adml.config_file import to_mapping
 from adml.config_identity import differences, digest, settings_of, training_settings
-from adml.errors import ConfigError, UsageError
+from adml.data.trial_list import Clip, TrialList
+from adml.errors import ConfigError, DataError, UsageError
 from adml.reproduce.plan import laid_over, make_plan, refuse_unfair, seeded, table_differences
-from adml.reproduce.speech import speech_root
+from adml.reproduce.speech import draw_lists, speech_root
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
@@ -136,9 +137,10 @@ def test_the_papers_corpora_are_asked_for_in_one_message(tmp_path, capsys):
     told = capsys.readouterr().err
     for path in ("king_asr_066/words.tsv", "wsj/manifest.tsv", "noise/manifest.tsv", "rir:"):
         assert f"\n  {path}" in told
-    assert told.count("libriphrase_diffspk_all_") == 4 and "--speech DIR" in told
+    for subset in ("easy", "hard"):
+        assert f"\n  libriphrase/libriphrase-csv-{subset}.tsv: " in told
+    assert "`adml trials libriphrase --csv DIR/" in told and "Expected: --speech DIR" in told
     assert "Columns: path, word, speaker, start, end, index." in told
-    assert "No list of trials of this scale plays the role 'phrases_hard' of table4 yet." in told
     (tmp_path / "king_asr_066").mkdir()
     (tmp_path / "king_asr_066" / "words.tsv").touch()
     assert main([*given, "--speech", str(tmp_path)]) == 2
@@ -147,6 +149,32 @@ def test_the_papers_corpora_are_asked_for_in_one_message(tmp_path, capsys):
     assert "king_asr_066/words.tsv" not in told
     main(["reproduce", "table3", "--scale", "paper"])
     assert "libriphrase" not in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_lists_that_no_chosen_table_needs_may_be_missing(tmp_path, make_experiments):
+    scale = (
+        "tests: {words: words}\nsettings: {evaluation: {trials: ["
+        "{name: words, kind: file, folder: words.tsv}, {name: lp, kind: file, folder: lp/lp.tsv}]}}"
+    )
+    plan = make_plan(make_experiments(tmp_path / "experiments", scale=scale), "table1", "open")
+    clips = [Clip("a.wav", 0.0, 1.0, "a", "a")]
+    lists = [TrialList(name, "wsj", clips, ["a", "b"], [0, 0], [0, 1], [1, 0]) for name in
+             ("words", "lp")]  # fmt: skip
+    given = (plan, tmp_path, None, tmp_path / "drawn")
+    with pytest.raises(DataError, match="words.tsv"):
+        draw_lists(*given)
+    lists[0].write(tmp_path / "words.tsv")
+    assert [trials.name for trials in draw_lists(*given)] == ["words"]
+    lists[1].write(tmp_path / "lp" / "lp.tsv")
+    drawn = draw_lists(*given)
+    assert [trials.sha256 for trials in drawn] == [trials.sha256 for trials in lists]
+    assert (tmp_path / "drawn" / "lp.tsv").read_bytes() == lists[1].to_bytes()
+
+
+def test_a_role_without_a_list_is_told(tmp_path, make_experiments):
+    plan = make_plan(make_experiments(tmp_path, scale="text: nothing"), "table1", "open")
+    with pytest.raises(UsageError, match="No list of trials of this scale plays the role 'words'"):
+        speech_root(plan, tmp_path, tmp_path)
 
 
 def test_the_trial_scale_makes_its_speech(tmp_path, monkeypatch):

@@ -60,6 +60,17 @@ def libriphrase(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def neighbours(arguments: argparse.Namespace) -> int:
+    """Write the nearest words of each word and print the path."""
+    from adml.data.neighbour_list import write_neighbours
+    from adml.text.g2p import G2P
+
+    words = _lines(arguments.words)
+    write_neighbours(words, arguments.out, G2P().phonemes, count=arguments.count)
+    sys.stdout.write(f"{arguments.out}\n")
+    return 0
+
+
 def show(arguments: argparse.Namespace) -> int:
     """Print what a list holds."""
     from adml.data.trial_list import TrialList
@@ -75,6 +86,18 @@ def show(arguments: argparse.Namespace) -> int:
     lines += [f"  {e['label']}  {e['text']!r}  {e['clip']} says {e['said']!r}" for e in examples]
     sys.stdout.write("\n".join(lines) + "\n")
     return 0
+
+
+def _lines(name: str) -> list[str]:
+    """The lines of a file of text, or of stdin where the name is "-"."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        return data.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"The words {name} cannot be read: {error}. Expected: UTF-8 text, a word or phrase a "
+            "line. Check the path."
+        ) from None
 
 
 def _write(trials: TrialList, path: Path, overwrite: bool) -> None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from adml import trial_commands
+from adml.arguments import positive
 
 PROTOCOLS = ("csv", "phonmatchnet", "mmkws")
 SUBSETS = ("easy", "hard")
@@ -14,7 +15,7 @@ SUBSETS = ("easy", "hard")
 def add_kinds(parser: argparse.ArgumentParser) -> None:
     """Declare what `adml trials` can be asked for."""
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
-    for add in (_add_draw, _add_libriphrase, _add_show):
+    for add in (_add_draw, _add_libriphrase, _add_neighbours, _add_show):
         add(kinds, parser.epilog)
 
 
@@ -74,6 +75,16 @@ def _add_libriphrase(kinds, epilog: str | None) -> None:
         "--official", action="store_true", help="refuse other counts than the official ones"
     )
     _written(parser)
+
+
+def _add_neighbours(kinds, epilog: str | None) -> None:
+    text = "Find the words of a vocabulary that sound nearest to each of its words."
+    parser = _kind(kinds, "neighbours", text, trial_commands.neighbours, epilog)
+    parser.add_argument(
+        "--words", required=True, metavar="FILE", help="a word or phrase a line; - for stdin"
+    )
+    parser.add_argument("--count", type=positive, default=10, metavar="N", help="of each word")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .tsv")
 
 
 def _add_show(kinds, epilog: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -54,7 +55,7 @@ def config(tmp_path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["draw", "libriphrase", "show"])
+@pytest.mark.parametrize("kind", ["draw", "libriphrase", "neighbours", "show"])
 def test_every_kind_has_help(kind, capsys):
     with pytest.raises(SystemExit) as end:
         main(["trials", kind, "--help"])
@@ -109,6 +110,24 @@ def test_libriphrase(run_cli, tmp_path, caplog):
     assert run_cli(*given, "--subset", "hard", "--overwrite")[0] == 0
     code, _, err = run_cli(*given, "--subset", "hard", "--speech", tmp_path)
     assert code == 3 and "No rows are left" in err
+
+
+def test_neighbours_of_a_file_and_of_stdin(run_cli, tmp_path, monkeypatch):
+    words = b"bat\ncat\nthe cat\ndog\n"
+    (tmp_path / "words.txt").write_bytes(words)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(words)))
+    for name, out in ((tmp_path / "words.txt", "a.tsv"), ("-", "b.tsv")):
+        given = ["--words", name, "--count", 2, "--out", tmp_path / out]
+        assert run_cli("neighbours", *given)[:2] == (0, f"{tmp_path / out}\n")
+    rows = (tmp_path / "a.tsv").read_text().splitlines()
+    assert rows[1] == "bat\tB AE1 T\tcat\t0.3333" and len(rows) == 9
+    assert rows[5:7] == [
+        "the cat\tDH AH0 K AE1 T\tcat\t0.4000",
+        "the cat\tDH AH0 K AE1 T\tbat\t0.6000",
+    ]
+    assert (tmp_path / "b.tsv").read_bytes() == (tmp_path / "a.tsv").read_bytes()
+    code, _, err = run_cli("neighbours", "--words", tmp_path / "no", "--out", tmp_path / "c.tsv")
+    assert code == 3 and "cannot be read" in err
 
 
 def test_show(run_cli, config, speech_folder, tmp_path):

@@ -6,6 +6,8 @@ import argparse
 import contextlib
 from pathlib import Path
 
+EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
+
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adml import __version__, commands
 from adml.arguments import (
+    EXIT_CODES,
     cache_option,
     config_options,
     moved_speech_option,
@@ -21,12 +22,11 @@ from adml.arguments import (
     seed,
     share,
 )
+from adml.data_commands import add_data
 from adml.errors import AdmlError, DataError
 from adml.reproduce_options import add_options, reproduce
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 from adml.trial_options import add_kinds
-
-EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         _add_quickstart,
+        add_data,
         _add_train,
         _add_evaluate,
         _add_trials,

@@ -21,11 +21,12 @@ JUDGING = (
 """Rooms and modules that can change what is found about weights."""
 
 UNCOUNTED = (
-    "data/corpus_plan", "data/espeak", "data/generated_noise", "data/libriphrase",
+    "data/corpora", "data/corpus_plan", "data/espeak", "data/generated_noise", "data/libriphrase",
     "data/libriphrase_pairs", "data/neighbour_list", "data/synthetic", "metrics/batchmean",
     "metrics/detection", "metrics/modality", "metrics/ranking", "text/neighbours",
 )  # fmt: skip
-"""No figure of a table is theirs. (What makes speech or lists is told by their hashes.)"""
+"""No figure of a table is theirs, nor of a module in them. (What makes speech or lists is told by
+their hashes.)"""
 
 _BASELINES = ("cmcd", "phonmatchnet")
 MODELS = {
@@ -72,8 +73,13 @@ def source_hash(source: str) -> str:
 
 def counts(module: str, rooms: tuple[str, ...]) -> bool:
     """Whether a module is one of the rooms and modules, or in one of them."""
-    within = any(module == room or module.startswith(f"{room}/") for room in rooms)
-    return within and module not in UNCOUNTED and not module.endswith("__init__")
+    return (
+        _is_in(module, rooms) and not _is_in(module, UNCOUNTED) and not module.endswith("__init__")
+    )
+
+
+def _is_in(module: str, rooms: tuple[str, ...]) -> bool:
+    return any(module == room or module.startswith(f"{room}/") for room in rooms)
 
 
 def changed_modules(

@@ -94,6 +94,12 @@ def test_every_name_is_a_room_or_module():
     assert not counts("losses_of_another/proxy", ("losses",))
 
 
+def test_what_prepares_corpora_does_not_count():
+    assert not counts("data/corpora/registry", TRAINING)
+    assert not any(name.startswith("data/corpora/") for name in code_hashes())
+    assert counts("data/corpora_of_another", TRAINING)
+
+
 def test_changed_modules_of_a_kind():
     then = {"losses/proxy": "1", "models/cmcd": "1", "losses/matching": "1", "audio/gone": "1"}
     now = {"losses/proxy": "2", "models/cmcd": "2", "losses/matching": "1", "audio/new": "1"}

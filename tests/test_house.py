@@ -25,6 +25,7 @@ FLOORS = {
     "reproduce_options": 5,
     "trial_commands": 5,
     "trial_options": 5,
+    "data_commands": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

@@ -1,0 +1,1 @@
+"""Corpora read from the layout they are published in, and written as manifest.tsv and words.tsv."""

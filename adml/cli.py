@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(message)s",
         force=True,
     )
-    for name in ("matplotlib", "absl", "tensorflow", "h5py", "PIL"):
+    for name in ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with second_interrupt_ends() if argv is None else contextlib.nullcontext():

@@ -8,13 +8,15 @@ import sys
 from pathlib import Path
 
 from adml.arguments import EXIT_CODES, positive
+from adml.download_command import add_download
 
 
 def add_data(verbs) -> None:
     """Declare `adml data`, the verbs below it and their options."""
-    text = "Prepare corpora for training and evaluation."
+    text = "Fetch and prepare corpora for training and evaluation."
     parser = verbs.add_parser("data", help=text, description=text, epilog=EXIT_CODES)
     below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_download(below)
     _add_prepare(below)
 
 

@@ -100,6 +100,11 @@ def test_what_prepares_corpora_does_not_count():
     assert counts("data/corpora_of_another", TRAINING)
 
 
+def test_what_fetches_corpora_does_not_count():
+    assert not counts("data/fetch/transfer", TRAINING)
+    assert counts("data/fetch_of_another", TRAINING)
+
+
 def test_changed_modules_of_a_kind():
     then = {"losses/proxy": "1", "models/cmcd": "1", "losses/matching": "1", "audio/gone": "1"}
     now = {"losses/proxy": "2", "models/cmcd": "2", "losses/matching": "1", "audio/new": "1"}

@@ -26,6 +26,7 @@ FLOORS = {
     "trial_commands": 5,
     "trial_options": 5,
     "data_commands": 5,
+    "download_command": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

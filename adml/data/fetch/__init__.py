@@ -1,0 +1,1 @@
+"""Free corpora from the net: transferred, checked and unpacked."""

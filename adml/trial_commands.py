@@ -71,6 +71,33 @@ def neighbours(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def noisy(arguments: argparse.Namespace) -> int:
+    """Write a noisy set and print the counts and the hash of its list."""
+    from adml.data.noisy_set import LIST, write_noisy_set
+    from adml.data.simulation import make_simulation
+    from adml.data.trial_list import TrialList
+    from adml.experiment import default_cache
+
+    trials, cache = TrialList.read(arguments.file), (arguments.cache or default_cache()) / "pcm"
+    simulation = make_simulation(
+        arguments.noise,
+        arguments.rir,
+        snr_db=tuple(arguments.snr),
+        seed=arguments.seed,
+        cache=cache,
+    )
+    made = write_noisy_set(
+        trials,
+        arguments.out,
+        simulation,
+        speech=arguments.speech,
+        cache=cache,
+        name=arguments.name,
+    )
+    _print([(arguments.out / LIST, made)], arguments.json)
+    return 0
+
+
 def show(arguments: argparse.Namespace) -> int:
     """Print what a list holds."""
     from adml.data.trial_list import TrialList

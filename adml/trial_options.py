@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from adml import trial_commands
-from adml.arguments import positive
+from adml.arguments import cache_option, positive, seed
 
 PROTOCOLS = ("csv", "phonmatchnet", "mmkws")
 SUBSETS = ("easy", "hard")
@@ -15,7 +15,7 @@ SUBSETS = ("easy", "hard")
 def add_kinds(parser: argparse.ArgumentParser) -> None:
     """Declare what `adml trials` can be asked for."""
     kinds = parser.add_subparsers(title="kinds", metavar="KIND", required=True)
-    for add in (_add_draw, _add_libriphrase, _add_neighbours, _add_show):
+    for add in (_add_draw, _add_libriphrase, _add_neighbours, _add_noisy, _add_show):
         add(kinds, parser.epilog)
 
 
@@ -85,6 +85,27 @@ def _add_neighbours(kinds, epilog: str | None) -> None:
     )
     parser.add_argument("--count", type=positive, default=10, metavar="N", help="of each word")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .tsv")
+
+
+def _add_noisy(kinds, epilog: str | None) -> None:
+    text = "Write the clips of a list with simulated noise and rooms, as a set of its own."
+    parser = _kind(kinds, "noisy", text, trial_commands.noisy, epilog)
+    parser.add_argument("file", type=Path, metavar="LIST", help="a list of trials")
+    _speech(parser)
+    parser.add_argument(
+        "--noise", type=Path, required=True, metavar="DIR", help="of recordings of noise"
+    )
+    parser.add_argument("--rir", type=Path, metavar="DIR", help="of room impulse responses")
+    parser.add_argument(
+        "--snr", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="in decibels"
+    )
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the new set; never overwritten"
+    )
+    parser.add_argument("--name", help="of the new list (default: the old one's, -noisy)")
+    cache_option(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_show(kinds, epilog: str | None) -> None:

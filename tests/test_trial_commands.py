@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
 
 from adml import trial_options
+from adml.build.trials import build_trials
 from adml.cli import main
+from adml.config import TrialsConfig
 from adml.data import libriphrase
 from adml.data.libriphrase_pairs import COLUMNS
 from adml.data.trial_list import TrialList
@@ -55,7 +58,7 @@ def config(tmp_path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["draw", "libriphrase", "neighbours", "show"])
+@pytest.mark.parametrize("kind", ["draw", "libriphrase", "neighbours", "noisy", "show"])
 def test_every_kind_has_help(kind, capsys):
     with pytest.raises(SystemExit) as end:
         main(["trials", kind, "--help"])
@@ -128,6 +131,25 @@ def test_neighbours_of_a_file_and_of_stdin(run_cli, tmp_path, monkeypatch):
     assert (tmp_path / "b.tsv").read_bytes() == (tmp_path / "a.tsv").read_bytes()
     code, _, err = run_cli("neighbours", "--words", tmp_path / "no", "--out", tmp_path / "c.tsv")
     assert code == 3 and "cannot be read" in err
+
+
+def test_a_noisy_set_is_evaluated_as_a_list(run_cli, config, speech_folder, speech_cache, tmp_path):
+    speech = tmp_path / "speech"
+    shutil.copytree(speech_folder, speech)
+    drawn = ["--speech", speech, "--only", "words", "--out", tmp_path]
+    assert run_cli("draw", "--config", config, *drawn)[0] == 0
+    given = ["noisy", tmp_path / "words.tsv", "--speech", speech, "--noise", speech / "noise"]
+    given += ["--snr", 0, 5, "--seed", 1, "--out", speech / "loud", "--name", "loud"]
+    code, out, err = run_cli(*given, "--cache", speech_cache)
+    made = TrialList.read(speech / "loud" / "trials.tsv")
+    assert code == 0, err
+    assert out.startswith(f"{speech / 'loud' / 'trials.tsv'}: ") and made.sha256 in out
+    assert made.num_trials == TrialList.read(tmp_path / "words.tsv").num_trials
+    read = TrialsConfig(name="loud", kind="file", folder="loud/trials.tsv")
+    assert build_trials(read, speech, None).sha256 == made.sha256
+    assert all((speech / clip.path).is_file() for clip in made.clips)
+    code, _, err = run_cli(*given, "--cache", speech_cache)
+    assert code == 2 and "is there already" in err
 
 
 def test_show(run_cli, config, speech_folder, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adml.config import Config
@@ -29,6 +29,16 @@ def settings_of(config: Config | Mapping) -> dict:
 def training_settings(config: Config | Mapping) -> dict:
     """The settings that can change the weights."""
     return {k: v for k, v in settings_of(config).items() if k != "evaluation"}
+
+
+def without(values: Mapping, dotted: Sequence[str]) -> dict:
+    """A mapping less the sections and keys that are named, such as "model.kind"."""
+    kept = {}
+    for key, value in values.items():
+        below = [name.removeprefix(f"{key}.") for name in dotted if name.startswith(f"{key}.")]
+        if key not in dotted:
+            kept[key] = without(value, below) if below and isinstance(value, Mapping) else value
+    return kept
 
 
 def digest(*values: object) -> str:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from adml.arguments import names, positive
+from adml.errors import UsageError
 
 TABLES = ("table1", "table2", "table3", "table4", "all")
 SCALES = ("paper", "open", "smoke")
@@ -25,21 +26,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="whose speech and length: the paper's (licensed), open speech, or a trial (default: "
         "%(default)s)",
     )
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds of each row")
     parser.add_argument(
-        "--rows", type=names, default=(), metavar="A,B", help="only these (default: all)"
+        "--seeds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="run each row with the seeds 0 to N-1 (default: %(default)s)",
     )
-    parser.add_argument("--speech", type=Path, metavar="DIR", help="folder of aligned speech sets")
     parser.add_argument(
-        "--out", type=Path, default=Path("runs/reproduce"), metavar="DIR", help="folder of the runs"
+        "--rows",
+        type=names,
+        action="extend",
+        default=[],
+        metavar="A,B",
+        help="only these, as --list names them (repeatable; default: all)",
     )
-    parser.add_argument(
-        "--records", type=Path, metavar="DIR", help="default: experiments/records/SCALE"
-    )
-    parser.add_argument("--experiments", type=Path, default=EXPERIMENTS, metavar="DIR")
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
-    )
+    _add_folders(parser)
     parser.add_argument(
         "--accept-older-code", action="store_true", help="do not run anew what older code recorded"
     )
@@ -54,10 +56,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--speech", type=Path, metavar="DIR", help="folder of the sets; smoke makes its own"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/reproduce"),
+        metavar="DIR",
+        help="folder of the runs (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--records",
+        type=Path,
+        metavar="DIR",
+        help="folder of the records (default: experiments/records/SCALE; smoke: OUT/smoke/records)",
+    )
+    parser.add_argument(
+        "--experiments",
+        type=Path,
+        default=EXPERIMENTS,
+        metavar="DIR",
+        help="folder of tables.yaml, paper/ and scale/ (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="folder for decoded speech (default: user cache)"
+    )
+
+
 def reproduce(arguments: argparse.Namespace) -> int:
     """Run the rows of tables, or tell about them; the exit code is that of the first failure."""
     from adml.reproduce.listing import (
         claims_values,
+        differences_values,
         format_differences,
         format_states,
         list_states,
@@ -67,9 +99,12 @@ def reproduce(arguments: argparse.Namespace) -> int:
     from adml.reproduce.plan import make_plan
 
     plan = make_plan(arguments.experiments, arguments.table, arguments.scale, arguments.rows)
-    records = arguments.records or arguments.experiments / "records" / plan.scale.name
+    records = arguments.records or _default_records(plan.scale, arguments)
+    if records.exists() and not records.is_dir():
+        raise UsageError(f"{records} is a file. Expected: --records DIR, a folder of records.")
     if arguments.diff:
-        sys.stdout.write(format_differences(plan))
+        told = _json(differences_values(plan)) if arguments.json else format_differences(plan)
+        sys.stdout.write(told)
         return 0
     code = 0
     if not (arguments.list or arguments.render_only):
@@ -78,10 +113,21 @@ def reproduce(arguments: argparse.Namespace) -> int:
         states = list_states(plan, arguments.seeds, out=arguments.out, records=records)
     if arguments.json:
         values = {"rows": states_values(plan, states), "claims": claims_values(plan, records)}
-        sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(_json(values))
     else:
         sys.stdout.write(format_states(plan, states) if arguments.list else render(plan, records))
     return code
+
+
+def _default_records(scale, arguments: argparse.Namespace) -> Path:
+    """Beside the records that results are made of; those of a mere trial stay with its runs."""
+    if scale.synthetic:
+        return arguments.out / scale.name / "records"
+    return arguments.experiments / "records" / scale.name
+
+
+def _json(values: object) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def _run(plan, arguments: argparse.Namespace, records: Path) -> int:

@@ -55,6 +55,26 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
     return folder
 
 
+def require_writable(folder: Path, option: str) -> None:
+    """Try to write in a folder, made where it is not there, before anything takes long.
+
+    Args:
+        folder: to write in.
+        option: that names it, for the message.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write in {folder}: {error.strerror}. Expected: a folder that can be written. "
+            f"Choose another one by {option} DIR."
+        ) from None
+
+
 def read_values(path: Path, without: str) -> dict:
     """Read a file of a run that holds a JSON object; an empty one where there is no file.
 

@@ -235,6 +235,10 @@ def _validate(record: Record) -> None:
                 f"field {name} is wrong. Expected: {kind.__name__}. "
                 f"Received: {type(value).__name__}."
             )
+    for name, value in asdict(record.cost).items():
+        real = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (real and math.isfinite(value)):
+            raise DataError(f"cost.{name} is wrong. Expected: a number. Received: {value!r}.")
     for test, parts in record.metrics.items():
         if not isinstance(record.trials.get(test), str) or not record.trials[test]:
             raise DataError(f"metrics of {test!r} have no hash in `trials`. Expected: its sha256.")

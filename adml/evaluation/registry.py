@@ -102,7 +102,7 @@ class Scale:
         name: of the file.
         text: one line.
         tests: role -> name of the list that plays it.
-        may_differ: sections of the configuration that rows may differ in.
+        may_differ: sections and dotted keys of the configuration that rows may differ in.
         needs: what the speech must hold.
         synthetic: arguments of `adml.data.synthetic.make_corpus`; empty: speech is given.
         settings: laid over the configuration of each row.
@@ -111,7 +111,7 @@ class Scale:
     name: str = ""
     text: str = ""
     tests: dict = field(default_factory=dict)
-    may_differ: tuple[str, ...] = ("model", "losses")
+    may_differ: tuple[str, ...] = ("model.kind", "losses")
     needs: tuple[Need, ...] = ()
     synthetic: dict = field(default_factory=dict)
     settings: dict = field(default_factory=dict)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 
 from adml.code_state import changed_modules
-from adml.config_identity import differences, digest, settings_of
+from adml.config_identity import differences, digest, settings_of, without
 from adml.errors import AdmlError
 from adml.evaluation.cells import (
     commits_of,
@@ -22,6 +22,7 @@ from adml.evaluation.records import Record
 from adml.evaluation.registry import Column, Row, Scale, Table
 
 NOT_RUN = "*not run*"
+_UNREAD = "settings that cannot be read"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,11 @@ class RowRecords:
 
 
 def rows_of(
-    table: Table, scale: Scale, records: Sequence[Record], code: Mapping[str, str] | None = None
+    table: Table,
+    scale: Scale,
+    records: Sequence[Record],
+    code: Mapping[str, str] | None = None,
+    settings: Mapping[str, Mapping] | None = None,
 ) -> list[RowRecords]:
     """The rows of a table with their records.
 
@@ -43,6 +48,7 @@ def rows_of(
         scale: that the records were made at.
         records: of any rows.
         code: hashes of the code to compare with; None: that of the newest record of the table.
+        settings: of each row as its file and the scale say now; None: not compared.
 
     Returns:
         Every row, also those without a record.
@@ -62,6 +68,8 @@ def rows_of(
         for record in own:
             if keys := list(differences(norm, told[id(record)])):
                 notes[f"not comparable with the other rows: {', '.join(keys)} differ"] = None
+            if keys := _changed(record, (settings or {}).get(row.config)):
+                notes[f"made with other settings than the row has now: {', '.join(keys)}"] = None
             if modules := _older(record, against):
                 notes[f"made with other code than {whose}: {', '.join(modules)}"] = None
         rows.append(RowRecords(row, tuple(own), tuple(notes)))
@@ -70,11 +78,8 @@ def rows_of(
 
 def shared(record: Record, table: Table, scale: Scale) -> dict:
     """What the rows of a table must have in common: settings, data and lists."""
-    try:
-        settings = settings_of(record.config)
-    except AdmlError:
-        settings = dict(record.config)
-    kept = {k: v for k, v in settings.items() if k not in (*scale.may_differ, "seed")}
+    settings = _settings(record)
+    kept = without(settings, (*scale.may_differ, "seed"))
     lists = {scale.tests.get(column.test, "") for column in table.columns}
     hashes = {name: sha for name, sha in record.trials.items() if name in lists}
     return {**kept, "training data": record.data_hash, "lists": hashes}
@@ -88,7 +93,12 @@ def figure_of(record: Record, column: Column, scale: Scale) -> Mapping | None:
 
 
 def render_table(
-    table: Table, scale: Scale, records: Sequence[Record], *, code: Mapping[str, str] | None = None
+    table: Table,
+    scale: Scale,
+    records: Sequence[Record],
+    *,
+    code: Mapping[str, str] | None = None,
+    settings: Mapping[str, Mapping] | None = None,
 ) -> str:
     """The Markdown of a table; see `rows_of`."""
     head = ["row", *(f"paper: {c.paper}" for c in table.columns)]
@@ -98,7 +108,7 @@ def render_table(
     ]
     head += ["seeds", "data", "cost a run", "commit"]
     lines, notes = [], {}
-    for found in rows_of(table, scale, records, code):
+    for found in rows_of(table, scale, records, code, settings):
         for note in found.notes:
             notes.setdefault(note, ascii_lowercase[len(notes) % len(ascii_lowercase)])
         marks = "".join(f" ({notes[note]})" for note in found.notes)
@@ -122,8 +132,24 @@ def _line(table: Table, scale: Scale, found: RowRecords, marks: str) -> list[str
 
 
 def _data_of(record: Record) -> str:
-    sets = record.config.get("data", {}).get("train", [])
+    sets = _settings(record).get("data", {}).get("train", [])
     return f"{', '.join(sets)} `{short(record.data_hash)}`".strip()
+
+
+def _settings(record: Record) -> dict:
+    """The settings of a record; those that are of another version or damaged as one value."""
+    try:
+        return settings_of(record.config)
+    except AdmlError:
+        return {_UNREAD: record.config}
+
+
+def _changed(record: Record, now: Mapping | None) -> list[str]:
+    """Keys of a record's settings, but for the seed, that the row has otherwise now."""
+    own = _settings(record)
+    if now is None or _UNREAD in own:
+        return [_UNREAD] if _UNREAD in own else []
+    return [key for key in differences(now, own) if key != "seed"]
 
 
 def _code_of(record: Record | None) -> Mapping[str, str]:
@@ -133,6 +159,6 @@ def _code_of(record: Record | None) -> Mapping[str, str]:
 
 def _older(record: Record, against: Mapping[str, str]) -> list[str]:
     """Modules of a record that are others in `against`, of those that both tell of."""
-    kind = record.config.get("model", {}).get("kind", "adml")
+    kind = _settings(record).get("model", {}).get("kind", "adml")
     both = {name: value for name, value in _code_of(record).items() if name in against}
     return changed_modules(both, against, kind)

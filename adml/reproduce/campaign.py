@@ -16,9 +16,9 @@ import tf_keras as keras
 from adml.code_state import changed_modules, code_hashes, training_code
 from adml.config import Config, load_config
 from adml.config_file import to_mapping
-from adml.config_identity import digest, training_settings
+from adml.config_identity import differences, digest, training_settings
 from adml.data.trial_list import TrialList
-from adml.errors import AdmlError, UsageError
+from adml.errors import AdmlError, DataError, UsageError
 from adml.evaluate import evaluate
 from adml.evaluation.records import Record, write_atomically, write_record
 from adml.experiment import load_run, train
@@ -34,13 +34,16 @@ from adml.reproduce.states import (
     CAMPAIGN_LOCK,
     DESCRIPTION,
     DONE,
+    FOREIGN,
     OLDER,
     Identity,
     is_finished,
     record_path,
     run_folder,
     state_of,
+    total_steps,
 )
+from adml.run_folder import require_writable
 from adml.text.g2p import G2P
 from adml.training.lock import sole_trainer
 from adml.training.loop import Interrupted
@@ -108,6 +111,8 @@ def run_campaign(plan: CampaignPlan, settings: Settings) -> Outcome:
     code = code_hashes()
     refuse_unfair(plan)
     root, g2p = speech_root(plan, settings.speech, settings.cache), G2P()
+    require_writable(settings.out, "--out")
+    require_writable(settings.records, "--records")
     lists = draw_lists(plan, root, g2p, settings.out / plan.scale.name / "trials")
     stage = _Stage(plan, settings, root, lists, identify(plan, root, lists), code, g2p)
     outcome = Outcome()
@@ -183,6 +188,12 @@ def _is_done(stage: _Stage, row: PlannedRow, seed: int) -> bool:
         stage.plan, row, seed, out=stage.settings.out, records=stage.settings.records,
         code=stage.code, identity=stage.identity,
     )  # fmt: skip
+    if state.kind == FOREIGN:
+        path = record_path(stage.settings.records, row.name, seed)
+        raise DataError(
+            f"{path} is not replaced. Expected: a record of this row, seed and scale. Received: "
+            f"{state.detail} Remove it, or choose another folder by --records DIR."
+        )
     if state.kind == OLDER and stage.settings.accept_older_code:
         logger.info("%s, seed %d: older code is accepted: %s", row.name, seed, state.detail)
         return True
@@ -193,12 +204,17 @@ def _make_record(stage: _Stage, row: PlannedRow, seed: int, folder: Path) -> Rec
     """Train what is left, evaluate, and tell all that the figures stand on."""
     config = seeded(row.config, seed, str(stage.root))
     _describe(stage, row, config, folder)
+    begun = (folder / "config.yaml").is_file()
+    of_run = _as_begun(config, folder) if begun else config
     if not is_finished(folder):
-        begun = (folder / "config.yaml").is_file()
-        of_run = _as_begun(config, folder) if begun else config
         train(of_run, folder, resume=begun, cache=stage.settings.cache)
         keras.backend.clear_session()
     trained = load_run(folder)
+    if trained.step < total_steps(folder):
+        logger.warning("Only the checkpoint of step %d is whole; it goes on.", trained.step)
+        train(of_run, folder, resume=True, cache=stage.settings.cache)
+        keras.backend.clear_session()
+        trained = load_run(folder)
     with _eagerly(row.kind == "adml" and not config.training.compile):
         record, _ = evaluate(
             trained,
@@ -241,8 +257,19 @@ def _describe(stage: _Stage, row: PlannedRow, config: Config, folder: Path) -> N
 
 
 def _as_begun(config: Config, folder: Path) -> Config:
-    """The configuration that the run began with; names, lists and place may have changed."""
+    """The configuration that the run began with; names, lists and place may have changed.
+
+    Raises:
+        UsageError: something else changed, so that the run would not be the row's.
+    """
     begun = load_config(folder / "config.yaml")
+    wrong = differences(training_settings(config), training_settings(begun))
+    if wrong:
+        told = ", ".join(f"{key} {own!r}, not {row!r}" for key, (row, own) in wrong.items())
+        raise UsageError(
+            f"{folder / 'config.yaml'} is not what the row began with. Expected: the settings of "
+            f"the row. Received: {told}. Put it back, or remove the folder: it is trained anew."
+        )
     return replace(begun, data=replace(begun.data, root=config.data.root))
 
 

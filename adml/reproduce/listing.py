@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adml.code_state import code_hashes
+from adml.config_identity import settings_of
 from adml.evaluation.cells import format_figure, markdown_table, metric_title
 from adml.evaluation.claims import judge_all
-from adml.evaluation.records import Record, read_records
-from adml.evaluation.scales import ScaleRecords, render_scale
+from adml.evaluation.records import Record
+from adml.evaluation.scales import read_scale_records, render_scale
 from adml.reproduce.plan import CampaignPlan, table_differences
 from adml.reproduce.states import State, state_of
+
+logger = logging.getLogger(__name__)
 
 
 def list_states(plan: CampaignPlan, seeds: int, *, out: Path, records: Path) -> list[State]:
@@ -70,15 +74,21 @@ def states_values(plan: CampaignPlan, states: Sequence[State]) -> list[dict]:
 
 def render(plan: CampaignPlan, records: Path) -> str:
     """The chosen tables and the claims on them, from the records; older code is told."""
-    found = ScaleRecords(plan.registry, plan.scale, _records(records))
-    return render_scale(found, [table.name for table in plan.tables], code=code_hashes())
+    if not records.is_dir():
+        logger.warning("There is no folder of records %s yet.", records)
+    found = read_scale_records(plan.registry, plan.scale, records)
+    for told in found.set_aside:
+        logger.warning("A record is set aside: %s", told)
+    settings = {row.name: settings_of(row.config) for row in plan.rows if row.config}
+    names = [table.name for table in plan.tables]
+    return render_scale(found, names, code=code_hashes(), settings=settings)
 
 
 def draw(plan: CampaignPlan, records: Path, out: Path) -> list[Path]:
     """Draw the chosen tables that have figures, as `OUT/SCALE/TABLE.png`."""
     from adml.evaluation.table_plot import draw_table
 
-    of_scale = _records(records)
+    of_scale = _records(plan, records)
     folder = out / plan.scale.name
     drawn = [draw_table(t, plan.scale, of_scale, folder / f"{t.name}.png") for t in plan.tables]
     return [path for path in drawn if path]
@@ -99,12 +109,23 @@ def claims_values(plan: CampaignPlan, records: Path) -> list[dict]:
             "seeds": one.seeds,
             "verdict": one.verdict,
         }
-        for one in judge_all(plan.registry, plan.scale, _records(records), tables)
+        for one in judge_all(plan.registry, plan.scale, _records(plan, records), tables)
     ]
 
 
-def _records(folder: Path) -> tuple[Record, ...]:
-    return tuple(read_records(folder)) if folder.is_dir() else ()
+def _records(plan: CampaignPlan, folder: Path) -> tuple[Record, ...]:
+    return read_scale_records(plan.registry, plan.scale, folder).records
+
+
+def differences_values(plan: CampaignPlan) -> list[dict]:
+    """The same as `format_differences` for programs."""
+    return [
+        {"table": table.name, "row": name, "key": key, "first": first, "own": own}
+        for table in plan.tables
+        for name, keys in table_differences(plan, table).items()
+        if name in plan.chosen
+        for key, (first, own) in keys.items()
+    ]
 
 
 def format_differences(plan: CampaignPlan) -> str:
@@ -115,6 +136,7 @@ def format_differences(plan: CampaignPlan) -> str:
         lines = [
             [f"`{name}`", key, repr(first), repr(own)]
             for name, keys in rows.items()
+            if name in plan.chosen
             for key, (first, own) in keys.items()
         ]
         first = next(iter(rows), "no row")

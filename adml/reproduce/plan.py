@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,8 +66,8 @@ def make_plan(
     from_mapping(Config, laid_over.settings)
     tables = registry.tables if table == ALL else (registry.table(table),)
     names = list(dict.fromkeys(row.config for t in tables for row in t.rows))
-    if odd := sorted(set(only) - set(names)):
-        raise UsageError(f"No row {odd[0]!r} in {table}. Expected some of: {', '.join(names)}.")
+    if odd := [name for name in only if name not in names]:
+        raise UsageError(_no_row(odd[0], table, names, registry))
     rows = []
     for name in names:
         holders = tuple(t.name for t in registry.tables if name in {r.config for r in t.rows})
@@ -77,6 +78,13 @@ def make_plan(
         rows.append(PlannedRow(name, holders, config, problem))
     chosen = tuple(name for name in names if not only or name in only)
     return CampaignPlan(registry, laid_over, tuple(tables), tuple(rows), chosen)
+
+
+def _no_row(name: str, table: str, names: Sequence[str], registry: Registry) -> str:
+    holders = [t.name for t in registry.tables if name in {row.config for row in t.rows}]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    hint = f"It is in {', '.join(holders)}." if holders else f"Nearest: {near[0]!r}."
+    return f"No row {name!r} in {table}. {hint} Expected some of: {', '.join(names)}."
 
 
 def row_config(experiments: Path, name: str, scale: Scale) -> Config:
@@ -116,6 +124,10 @@ def table_differences(plan: CampaignPlan, table: Table) -> dict[str, dict[str, t
     return {name: differences(first, values) for name, values in settings.items()}
 
 
+def _may_differ(key: str, scale: Scale) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in scale.may_differ)
+
+
 def refuse_unfair(plan: CampaignPlan) -> None:
     """Check that the rows of each table share all but what the paper varies.
 
@@ -126,7 +138,7 @@ def refuse_unfair(plan: CampaignPlan) -> None:
     for table in plan.tables:
         rows = table_differences(plan, table)
         for name, keys in rows.items():
-            odd = [key for key in keys if key.split(".")[0] not in plan.scale.may_differ]
+            odd = [key for key in keys if not _may_differ(key, plan.scale)]
             told = ", ".join(f"{key} {keys[key][1]!r}, not {keys[key][0]!r}" for key in odd)
             if odd:
                 wrong.append(f"{table.name}: {name} has {told}, of {next(iter(rows))}")

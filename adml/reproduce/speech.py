@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from adml.build.data import build_segments_of
 from adml.build.trials import build_trials, chosen_trials
+from adml.config import Config
 from adml.config_identity import digest
 from adml.data.synthetic import make_corpus
 from adml.data.trial_list import TrialList
-from adml.errors import DataError, UsageError
+from adml.errors import UsageError
+from adml.evaluation.records import write_atomically
 from adml.evaluation.registry import Need, Scale
 from adml.reproduce.plan import CampaignPlan, seeded
 from adml.reproduce.states import Identity
@@ -30,14 +34,24 @@ def speech_root(plan: CampaignPlan, speech: Path | None, cache: Path) -> Path:
     """
     scale = plan.scale
     if speech is None and scale.synthetic:
-        name = digest(scale.synthetic)[:8]
-        return make_corpus(cache / f"{scale.name}-{name}", **scale.synthetic).resolve()
+        folder = cache / f"{scale.name}-{digest(scale.synthetic)[:8]}"
+        with _alone(folder.with_name(f".{folder.name}.lock")):
+            return make_corpus(folder, **scale.synthetic).resolve()
     needs = [need for need in scale.needs if _concerns(need, plan)]
     missing = [need for need in needs if speech is None or not (speech / need.path).exists()]
     unread = _without_list(plan)
     if speech is None or missing or unread:
         raise UsageError(_told(scale, speech, missing, unread))
     return speech.resolve()
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait until no other process holds the file; two that make one corpus would mix it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _concerns(need: Need, plan: CampaignPlan) -> bool:
@@ -71,17 +85,20 @@ def draw_lists(plan: CampaignPlan, root: Path, g2p: G2P, folder: Path) -> list[T
     """Draw or read the lists of the scale, which all rows share, and write them to a folder.
 
     A list that the chosen tables do without is left out where its speech is not there.
+
+    Raises:
+        DataError: a set cannot be used.
+        UsageError: no row can be read, or the folder cannot be written.
     """
-    config = next(row.config for row in plan.rows if row.config)
+    config, lists = _any_config(plan), []
     needed = {plan.scale.tests.get(c.test) for table in plan.tables for c in table.columns}
-    lists = []
     for trials in chosen_trials(config, ()):
         if trials.name not in needed and not (root / trials.folder).exists():
             logger.info("the list %s is left out: there is no %s", trials.name, trials.folder)
             continue
         logger.info("drawing the list %s", trials.name)
         lists.append(build_trials(trials, root, g2p, held_out=config.data.held_out_speakers))
-        lists[-1].write(folder / f"{trials.name}.tsv")
+        write_atomically(folder / f"{trials.name}.tsv", lists[-1].to_bytes())
     return lists
 
 
@@ -90,9 +107,15 @@ def identify(plan: CampaignPlan, root: Path, lists: Sequence[TrialList]) -> Iden
 
     Raises:
         DataError: a set cannot be used.
+        UsageError: no row can be read.
     """
-    config = next((row.config for row in plan.rows if row.config), None)
-    if config is None:
-        raise DataError("No row of these tables has a configuration that can be read.")
-    segments = build_segments_of(seeded(config, 0, str(root)))
+    segments = build_segments_of(seeded(_any_config(plan), 0, str(root)))
     return Identity(segments.data_hash, {trials.name: trials.sha256 for trials in lists})
+
+
+def _any_config(plan: CampaignPlan) -> Config:
+    """The configuration of any row, for what they share."""
+    for row in plan.rows:
+        if row.config:
+            return row.config
+    raise UsageError(f"No row of these tables can be read; the first: {plan.rows[0].problem}")

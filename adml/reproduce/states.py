@@ -12,12 +12,13 @@ from pathlib import Path
 from adml.code_state import changed_modules, training_code
 from adml.config_identity import differences, digest, settings_of, training_settings
 from adml.errors import AdmlError, DataError
-from adml.evaluation.records import Record, read_record
+from adml.evaluation.records import Record
+from adml.evaluation.scales import read_placed
 from adml.reproduce.plan import CampaignPlan, PlannedRow, seeded
 
 CAMPAIGN_LOCK = ".reproduce.lock"
 DESCRIPTION = "reproduce.json"
-DONE, OLDER, NOT_RUN = "done", "older code", "not run"
+DONE, OLDER, NOT_RUN, FOREIGN = "done", "older code", "not run", "set aside"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class State:
     Args:
         row, seed: which.
         kind: "done", "older code", "other settings", "other data", "trained", "running",
-            "started", "not run", or "no configuration".
+            "started", "not run", "set aside" (a record that is damaged or of something else), or
+            "no configuration".
         detail: modules, keys or steps, in words.
         record: the record, where there is one.
         modules: that changed since the record.
@@ -93,8 +95,11 @@ def state_of(
         return State(row.name, seed, "no configuration", row.problem)
     path = record_path(records, row.name, seed)
     running = _run_state(plan, row, seed, out, code)
-    if path.is_file():
-        found = _judge(row, seed, read_record(path), code, identity)
+    if path.exists():
+        record, problem = read_placed(path, plan.scale)
+        if record is None:
+            return State(row.name, seed, FOREIGN, problem)
+        found = _judge(row, seed, record, code, identity)
         other = running and running.kind in ("running", "started")
         return running if other and found.kind not in (DONE, OLDER) else found
     return running or State(row.name, seed, NOT_RUN)
@@ -112,7 +117,8 @@ def _judge(
     if keys:
         return State(row.name, seed, "other settings", ", ".join(keys), record)
     if identity is not None:
-        other = [name for name, sha in identity.lists.items() if record.trials.get(name) != sha]
+        told = {name: sha for name, sha in record.trials.items() if name in record.metrics}
+        other = [name for name, sha in identity.lists.items() if told.get(name) != sha]
         other += ["training data"] if record.data_hash != identity.data_hash else []
         if other:
             return State(row.name, seed, "other data", ", ".join(other), record)
@@ -157,7 +163,8 @@ def last_step(folder: Path) -> int:
 
 def total_steps(folder: Path) -> int:
     """The length of a run; 0 where its data were not read yet."""
-    return int(_values(folder / "data.json").get("total_steps", 0))
+    total = _values(folder / "data.json").get("total_steps", 0)
+    return total if isinstance(total, int) else 0
 
 
 def is_finished(folder: Path) -> bool:
@@ -183,5 +190,8 @@ def _values(path: Path) -> dict:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}. Put a whole copy back.") from None
+        raise DataError(
+            f"{path} is damaged: {error}. Put a whole copy back, or remove the folder: what it "
+            "holds is then trained anew."
+        ) from None
     return values if isinstance(values, dict) else {}

@@ -58,6 +58,8 @@ def test_numpy_values_become_json(record, tmp_path):
         ({"seed": True}, "seed is wrong"),
         ({"colour": 1}, "unknown field colour"),
         ({"cost": {"euros": 1}}, "unknown field cost.euros"),
+        ({"cost": {"seconds": "long"}}, "cost.seconds is wrong. Expected: a number"),
+        ({"cost": {"steps": float("nan")}}, "cost.steps is wrong. Expected: a number"),
         ({"trials": {}}, "'words' have no hash"),
         ({"metrics": {"words": {"all": {"roc_auc": 0.9}}}}, r"roc_auc is wrong. Expected: dict"),
         ({"metrics": {"words": {"all": {"roc_auc": {"value": 1}}}}}, "value, low, high and n"),

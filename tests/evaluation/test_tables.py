@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from adml.config_identity import settings_of
 from adml.errors import ConfigError
 from adml.evaluation.records import Cost, Record, write_record
 from adml.evaluation.registry import Column, Registry, Row, Scale, Table, read_registry, read_scale
@@ -72,6 +73,26 @@ def test_rows_that_differ_in_more_than_the_paper_varies_are_marked():
         assert "(a)" in cells(page, "clat")[2]
 
 
+@pytest.mark.parametrize(
+    "config", [{"model": None}, {"data": [1]}, {"data": {"train": 3}}, {"losses": 3}, {"foo": 1}]
+)
+def test_settings_that_cannot_be_read_are_marked(config):
+    records = [make("rp"), make("asyp"), make("clat", config=config)]
+    page = render_table(TABLE, SCALE, records)
+    assert cells(page, "clat")[2].startswith("50.00 [40.00, 60.00] (a)")
+    assert "settings that cannot be read" in page or config == {"model": None}
+
+
+def test_rows_that_changed_since_their_record_are_told():
+    now = settings_of(make().config)
+    records = [make(seed=1, config=make().config | {"seed": 1}), make("asyp")]
+    assert "(a)" not in render_table(TABLE, SCALE, records, settings={"rp": now, "asyp": now})
+    changed = now | {"losses": now["losses"] | {"ctc_weight": 0.5}}
+    page = render_table(TABLE, SCALE, records, settings={"rp": now, "asyp": changed})
+    assert "- (a) made with other settings than the row has now: losses.ctc_weight\n" in page
+    assert cells(page, "asyp")[2].endswith("(a)") and not cells(page, "rp")[2].endswith("(a)")
+
+
 def test_older_code_is_told_with_its_modules():
     newer = {"losses/proxy": "2", "models/cmcd": "2", "audio/new": "1"}
     records = [make(), make("asyp", created="2026-02-01", code=newer)]
@@ -120,6 +141,20 @@ def test_the_page_of_results_has_a_section_for_each_scale(tmp_path):
     assert page.endswith(before.split("never comparable with a figure on another.\n")[1])
     (found,) = read_scales(records)
     assert len(found.records) == 2 and found.scale.name == "open"
+    write_record(make("foreign"), records / "open" / "foreign-seed0.json")
+    write_record(make(seed=2), records / "open" / "rp-seed1.json")
+    write_record(make(seed=3, config={"seed": 4}), records / "open" / "rp-seed3.json")
+    (records / "open" / "asyp-seed1.json").write_text("[")
+    (found,) = read_scales(records)
+    assert len(found.records) == 2 and len(found.set_aside) == 4
+    page = render_folder(records)
+    for told in (
+        "foreign-seed0.json: 'foreign' is no row of the tables.",
+        "rp-seed1.json: It is the record of row 'rp', seed 2: rp-seed2.json.",
+        "rp-seed3.json: Its seed is 3, that of its settings 4.",
+        "asyp-seed1.json: the record cannot be read: ",
+    ):
+        assert f"\n- {told}" in page
     (records / "other").mkdir()
     write_record(make(), records / "other" / "rp.json")
     with pytest.raises(ConfigError, match="scale/other.yaml"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -176,7 +177,7 @@ def test_a_row_of_another_process_is_passed_over(done, copied, tmp_path, caplog)
     with sole_trainer(run_of(done[1], "rp"), name=CAMPAIGN_LOCK):
         outcome = run_campaign(make_plan_of(done, ["rp"]), settings)
     assert outcome.busy == [("rp", 0)] and outcome.exit_code == 0
-    assert "another process is at it" in caplog.text and not settings.records.exists()
+    assert "another process is at it" in caplog.text and not list(settings.records.iterdir())
 
 
 def make_plan_of(done, rows):
@@ -196,6 +197,75 @@ def test_unfair_rows_or_missing_speech_stop_before_anything(
     with pytest.raises(UsageError, match="lacks.*\n  train/words.tsv: speech to train on"):
         run_campaign(plan, replace(settings, speech=tmp_path))
     assert not settings.out.exists()
+
+
+@pytest.fixture
+def moved(done, tmp_path):
+    """The finished runs in another folder, to be changed, and no records."""
+    shutil.copytree(done[1].out, tmp_path / "runs")
+    return replace(done[1], out=tmp_path / "runs", records=tmp_path / "records")
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_run_whose_configuration_was_changed_is_refused(done, moved):
+    """Its weights would stand in the record of settings that they were not made with."""
+    path = run_of(moved, "rp") / "config.yaml"
+    assert "  steps: 5\n" in path.read_text()
+    path.write_text(path.read_text().replace("  steps: 5\n", "  steps: 4\n"))
+    ((_, _, error),) = run_campaign(make_plan_of(done, ["rp"]), moved).failed
+    assert "config.yaml is not what the row began with" in str(error)
+    assert "training.steps 4, not 5." in str(error) and not list(moved.records.iterdir())
+
+
+def test_a_run_whose_last_checkpoint_is_damaged_goes_on(done, moved, monkeypatch):
+    """The checkpoint before it is of fewer steps than the record would tell."""
+    (run_of(moved, "rp") / "checkpoints" / "step-00000005" / "state.index").write_bytes(b"x")
+    asked = []
+
+    def go_on(config, folder, *, resume, cache):
+        asked.append((config.training.steps, folder, resume))
+        raise NumericError("enough")
+
+    monkeypatch.setattr(module, "train", go_on)
+    run_campaign(make_plan_of(done, ["rp"]), moved)
+    assert asked == [(5, run_of(moved, "rp"), True)] and not list(moved.records.iterdir())
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (None, "the record cannot be read"),
+        ({"seed": 1}, "It is the record of row 'rp', seed 1: rp-seed1.json."),
+        ({"details": {"scale": "paper"}}, "It is of the scale 'paper', not 'open'."),
+    ],
+)
+def test_a_record_of_something_else_is_not_replaced(done, copied, changes, told):
+    path = copied.records / "rp-seed0.json"
+    if changes is None:
+        path.write_bytes(path.read_bytes()[:300])
+    else:
+        write_record(replace(read_record(path), **changes), path)
+    before = path.read_bytes()
+    ((_, _, error),) = run_campaign(make_plan_of(done, ["rp"]), copied).failed
+    assert told in str(error) and str(path) in str(error) and "Remove it" in str(error)
+    assert error.exit_code == 3 and path.read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize("what", ["out", "records"])
+def test_folders_that_cannot_be_written_are_told_before_anything_is_trained(done, tmp_path, what):
+    (tmp_path / "file").touch()
+    settings = replace(done[1], **{"records": tmp_path, what: tmp_path / "file" / "below"})
+    with pytest.raises(UsageError, match=f"Cannot write in .*Choose another one by --{what} DIR"):
+        run_campaign(done[0], settings)
+
+
+def test_no_row_that_can_be_read(tmp_path, make_experiments, settings_in):
+    odd = "losses: {lost: 1}"
+    plan = make_plan(make_experiments(tmp_path / "e", rp=odd, triplet=odd), "table1", "open")
+    with pytest.raises(UsageError, match="No row of these tables can be read.*losses.lost"):
+        run_campaign(plan, settings_in(tmp_path))
 
 
 def test_killed_and_called_again_equals_uninterrupted(

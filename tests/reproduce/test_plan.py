@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,13 @@ import pytest
 from adml.cli import main
 from adml.config import load_config
 from adml.config_file import to_mapping
-from adml.config_identity import differences, digest, settings_of, training_settings
+from adml.config_identity import (
+    differences,
+    digest,
+    settings_of,
+    training_settings,
+    without,
+)
 from adml.data.trial_list import Clip, TrialList
 from adml.errors import ConfigError, DataError, UsageError
 from adml.reproduce.plan import laid_over, make_plan, refuse_unfair, seeded, table_differences
@@ -71,9 +79,20 @@ def test_the_scales_are_fair_and_play_their_roles(scale):
     lists = {trials.name for trials in plan.rows[0].config.evaluation.trials}
     assert set(plan.scale.tests.values()) <= lists
     rows = [row for t in plan.tables for row in table_differences(plan, t).values()]
-    sections = {key.split(".")[0] for row in rows for key in row}
-    assert sections <= set(plan.scale.may_differ)
-    assert "losses" in sections
+    odd = {key for row in rows for key in row if not key.startswith("losses.")}
+    rates = {"optimizer.learning_rate", "optimizer.weight_decay"} if scale == "paper" else set()
+    assert odd == {"model.kind", *rates}
+
+
+def test_the_open_scale_asks_for_every_file_that_it_reads():
+    """All lists are drawn whatever the table, so each table needs the files of all."""
+    plan = make_plan(EXPERIMENTS, "table1", "open")
+    config = plan.row("rp").config
+    read = {f"{name.split(':')[0]}/words.tsv" for name in config.data.train}
+    for trials in config.evaluation.trials:
+        read.add(f"{trials.folder}/{trials.words_file}")
+    assert len(read) == 5
+    assert read <= {need.path for need in plan.scale.needs if not need.tables}
 
 
 def test_the_scale_is_laid_over_the_row():
@@ -93,6 +112,12 @@ def test_differences_by_pencil():
         "a.y": (2, 3), "b": ([1], [1, 2]), "c": (0, None), "d": (None, 0),
     }  # fmt: skip
     assert differences(first, first) == {}
+
+
+def test_what_is_left_without_some_keys():
+    values = {"a": {"x": 1, "y": {"z": 2}}, "ab": 3, "c": 4}
+    assert without(values, ["a.y.z", "c", "a.w"]) == {"a": {"x": 1, "y": {}}, "ab": 3}
+    assert without(values, ["a", "ab.x"]) == {"ab": 3, "c": 4}
 
 
 def test_what_tells_experiments_apart():
@@ -116,11 +141,19 @@ def test_rows_that_differ_in_more_are_refused(tmp_path, make_experiments):
     told = str(caught.value)
     assert "cut.jitter_ms 7.0, not 20.0" in told and "training.replicas 2, not 0, of rp" in told
     assert "losses.phoneme.kind" not in told and "experiments/scale/open.yaml" in told
+    other = "model: {attention_projections: none}\n"
+    plan = make_plan(make_experiments(tmp_path, triplet=other), "table1", "open")
+    with pytest.raises(UsageError, match="triplet has model.attention_projections 'none'"):
+        refuse_unfair(plan)
 
 
 def test_mistakes_are_told(experiments, make_experiments):
     with pytest.raises(UsageError, match="No row 'asyp' in table1.*rp, triplet, missing"):
         make_plan(experiments, "table1", "open", ["asyp"])
+    with pytest.raises(UsageError, match="No row 'tripplet'.*Nearest: 'triplet'"):
+        make_plan(experiments, "table1", "open", ["tripplet"])
+    with pytest.raises(UsageError, match="No row 'cmcd' in table1. It is in table2, table4."):
+        make_plan(EXPERIMENTS, "table1", "smoke", ["rp", "cmcd"])
     with pytest.raises(ConfigError, match="scale/smoke.yaml"):
         make_plan(experiments, "table1", "smoke")
     plan = make_plan(experiments, "all", "open", ["triplet"])
@@ -182,6 +215,9 @@ def test_the_trial_scale_makes_its_speech(tmp_path, monkeypatch):
     asked = []
 
     def make(folder, **given):
+        lock = folder.parent / f".{folder.name}.lock"
+        with lock.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         asked.append((folder.parent, given))
         return folder
 
@@ -196,3 +232,9 @@ def test_differences_are_shown(capsys):
     shown = capsys.readouterr().out
     assert "| `adml_sf2` | losses.keyword.kind | 'none' | 'sphereface2' |" in shown
     assert shown.count("\n| `") == 3
+    given = ["reproduce", "table3", "--diff", "--json", "--experiments", str(EXPERIMENTS)]
+    assert main([*given, "--rows", "adml", "--rows", "adml_triplet,adml_sf2"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(one["row"], one["own"]) for one in told] == [
+        ("adml_triplet", "triplet"), ("adml_sf2", "sphereface2"),
+    ]  # fmt: skip

@@ -127,7 +127,7 @@ def test_begun_and_trained(state, begun):
 
 def test_a_run_that_goes_on_is_told_above_a_record_of_other_settings(state, begun, record, plan):
     config = to_mapping(plan.row("rp").config)
-    record(config=config | {"seed": 3})
+    record(config=config | {"training": config["training"] | {"steps": 6}})
     checkpoint(begun, 2)
     assert state().kind == "started"
     record()
@@ -163,6 +163,43 @@ def test_listing(experiments, tmp_path, record, capsys, monkeypatch):
         ("rp", 0, "done"), ("rp", 1, "not run"),
     ]  # fmt: skip
     assert rows[0]["figures"][0]["value"] == 0.5
+
+
+def test_records_that_are_not_the_rows_are_told(experiments, tmp_path, record, capsys):
+    """One that is damaged, a copy, one of a row that has other settings now."""
+    record()
+    folder = tmp_path / "records"
+    (folder / "rp-seed0 copy.json").write_bytes((folder / "rp-seed0.json").read_bytes())
+    (folder / "triplet-seed0.json").write_text("{")
+    given = ["reproduce", "table1", "--experiments", str(experiments)]
+    given += ["--out", str(tmp_path / "runs"), "--records", str(folder)]
+    assert main([*given, "--render-only"]) == 0
+    shown, told = capsys.readouterr()
+    assert "| 75.10 | 50.00 [40.00, 60.00] (a) | 0 |" in shown and "other settings" not in shown
+    for kept in (shown, told):
+        assert "rp-seed0 copy.json: It is the record of row 'rp', seed 0: rp-seed0.json." in kept
+        assert "triplet-seed0.json: the record cannot be read" in kept
+    (experiments / "paper" / "rp.yaml").write_text("losses: {ctc_weight: 0.5}\n")
+    assert main([*given, "--render-only"]) == 0
+    shown = capsys.readouterr().out
+    assert "(a) made with other settings than the row has now: " in shown
+    assert "losses.ctc_weight" in shown
+    assert main([*given, "--list"]) == 0
+    assert "| set aside: the record cannot be read" in capsys.readouterr().out
+    given[-1] = str(folder / "triplet-seed0.json")
+    assert main([*given, "--list"]) == 2
+    assert "is a file. Expected: --records DIR" in capsys.readouterr().err
+
+
+def test_figures_of_a_trial_are_no_results(tmp_path, monkeypatch):
+    """They stay with the runs, so that `adml results` never shows them."""
+    asked = []
+    monkeypatch.setattr("adml.reproduce.listing.render", lambda plan, folder: asked.append(folder))
+    monkeypatch.setattr("adml.reproduce.listing.list_states", lambda *given, **more: [])
+    monkeypatch.setattr("adml.reproduce_options.sys.stdout.write", lambda text: None)
+    for scale in ("smoke", "open"):
+        main(["reproduce", "table1", "--scale", scale, "--render-only", "--out", str(tmp_path)])
+    assert asked == [tmp_path / "smoke" / "records", Path("experiments/records/open")]
 
 
 @pytest.mark.parametrize("what", ["--list", "--render-only", "--diff"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -36,23 +38,27 @@ def add_download(verbs) -> None:
         action="store_true",
         help="show what is there; fetch nothing, exit code 3 if something is missing",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def download(arguments: argparse.Namespace) -> int:
-    """Fetch and unpack sets, and print their folders; or tell about them."""
+    """Fetch and unpack sets and print their folders, or tell about them."""
     from adml.data.fetch.connection import check_address
     from adml.data.fetch.download import download, look, sources_table
     from adml.data.fetch.sources import SOURCES, find_source
 
     sources = [find_source(name) for name in arguments.names]
     if arguments.list:
-        sys.stdout.write(sources_table(tuple(sources) or SOURCES))
+        listed = tuple(sources) or SOURCES
+        values = [dataclasses.asdict(source) for source in listed]
+        _say(arguments, values, sources_table(listed))
         return 0
     if not sources:
         raise UsageError("No corpus is named. Expected: a NAME of `adml data download --list`.")
     if arguments.offline:
         states = {source.name: look(source, arguments.out) for source in sources}
-        sys.stdout.write("".join(f"{name}: {state.text}\n" for name, state in states.items()))
+        told = {name: state.text for name, state in states.items()}
+        _say(arguments, told, "".join(f"{name}: {text}\n" for name, text in told.items()))
         if missing := [name for name, state in states.items() if state.missing]:
             raise DataError(
                 f"Missing in {arguments.out}: {', '.join(missing)}. Expected: all that is named. "
@@ -61,8 +67,10 @@ def download(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.mirror is not None:
         check_address(arguments.mirror)
-    for source in sources:
-        folder = download(source, arguments.out, mirror=arguments.mirror)
-        sys.stdout.write(f"{folder}\n")
-        sys.stdout.flush()
+    folders = [str(download(source, arguments.out, mirror=arguments.mirror)) for source in sources]
+    _say(arguments, folders, "".join(f"{folder}\n" for folder in folders))
     return 0
+
+
+def _say(arguments: argparse.Namespace, values, text: str) -> None:
+    sys.stdout.write(json.dumps(values, indent=2) + "\n" if arguments.json else text)

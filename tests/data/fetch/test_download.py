@@ -138,6 +138,8 @@ def test_the_command_fetches(source, tmp_path, patience, monkeypatch, capsys):
     monkeypatch.setattr(downloading, "fetch", lambda *call: allowing(*call[:3]))
     assert main(call) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'a-set'}\n"
+    assert main([*call, "--offline", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"a-set": f"unpacked in {tmp_path / 'a-set'}"}
 
 
 def test_offline_opens_no_socket(tmp_path, capsys, no_socket):
@@ -162,8 +164,9 @@ def test_the_list_names_all_with_size_checksum_and_licence(capsys, no_socket):
     assert "11.1" in musan and "md5" in musan and "CC BY 4.0" in musan
     (ocean,) = (line for line in lines if line.startswith("speechocean762"))
     assert "first receipt" in ocean and "?" in ocean
-    assert main(["data", "download", "--list", "musan"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["data", "download", "--list", "musan", "--json"]) == 0
+    (musan,) = json.loads(capsys.readouterr().out)
+    assert musan["known"]["size_bytes"] == 11086114085 and musan["name"] == "musan"
 
 
 @pytest.mark.parametrize(

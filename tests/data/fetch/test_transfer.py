@@ -9,6 +9,7 @@ import random
 import resource
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -336,7 +337,7 @@ def test_one_process_at_a_time(site, target, patience):
 def test_a_full_disk_is_told(site, target, patience, monkeypatch):
     url = site.put("/set", OLD)
     with monkeypatch.context() as patch, pytest.raises(DataError, match=r"5000 bytes.* 4999 free"):
-        patch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 4999))
+        patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=4999))
         fetch([url], target, known(OLD), patience)
     body = random.Random(4).randbytes(3_000_000)
     url = site.put("/set", body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -13,11 +14,14 @@ from adml.download_command import add_download
 
 def add_data(verbs) -> None:
     """Declare `adml data`, the verbs below it and their options."""
-    text = "Fetch and prepare corpora for training and evaluation."
+    text = "Fetch, prepare and check corpora, and tell what they hold and what a table lacks."
     parser = verbs.add_parser("data", help=text, description=text, epilog=EXIT_CODES)
     below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_download(below)
     _add_prepare(below)
+    _add_verify(below)
+    _add_stats(below)
+    _add_doctor(below)
 
 
 def _verb(verbs, name: str, text: str, command, **more) -> argparse.ArgumentParser:
@@ -72,6 +76,42 @@ def _add_prepare(verbs) -> None:
     _workers_option(parser)
 
 
+def _add_verify(verbs) -> None:
+    parser = _verb(
+        verbs,
+        "verify",
+        "Decode and measure every recording of a set and check its lists; exit 3 where one is bad.",
+        verify,
+        epilog=EXIT_CODES,
+    )
+    _set_argument(parser)
+    parser.add_argument(
+        "--bad", type=Path, metavar="FILE", help="list of what is bad (default: DIR/bad.tsv)"
+    )
+    _workers_option(parser)
+
+
+def _add_stats(verbs) -> None:
+    text = "Tell words, speakers, hours, lengths and frequencies of a set."
+    parser = _verb(verbs, "stats", text, stats, epilog=EXIT_CODES)
+    _set_argument(parser)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them as PNG too")
+
+
+def _add_doctor(verbs) -> None:
+    text = "Tell for each table of the paper what speech is there, what is not, and what makes it."
+    parser = _verb(verbs, "doctor", text, doctor, epilog=EXIT_CODES)
+    parser.add_argument("--speech", type=Path, metavar="DIR", help="folder of the sets")
+    parser.add_argument(
+        "--experiments", type=Path, default=Path("experiments"), metavar="DIR",
+        help="folder of the tables and scales (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _set_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder with manifest.tsv")
+
+
 def prepare(arguments: argparse.Namespace) -> int:
     """Prepare a corpus and print what it holds."""
     from adml.data.corpora.prepare import Settings, prepare
@@ -87,6 +127,69 @@ def prepare(arguments: argparse.Namespace) -> int:
         f"{described['speakers']:,} speakers, {described['words']:,} words with times, "
         f"{sum(described['set_aside'].values()):,} items set aside\n"
     )
+    return 0
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Verify a set and print what was found; DataError's exit code where something is bad."""
+    from adml.data.corpora.verify import verify
+    from adml.errors import DataError
+
+    found = verify(arguments.folder, arguments.bad, arguments.workers)
+    values = {
+        "recordings": found.recordings,
+        "words": found.words,
+        "hours": round(found.hours, 3),
+        "bad": dict(sorted(found.bad.items())),
+        "bad_file": str(found.bad_file) if found.bad_file else None,
+    }
+    if arguments.json:
+        _print_json(values)
+    else:
+        lines = [
+            f"{arguments.folder}: {found.recordings:,} recordings, {found.hours:.2f} h, "
+            f"{found.words:,} words with times; {found.bad.total():,} bad rows"
+        ]
+        lines += [f"  {count:,} {reason}" for reason, count in found.bad.most_common()]
+        lines += [f"listed in {found.bad_file}"] if found.bad_file else []
+        sys.stdout.write("\n".join(lines) + "\n")
+    return DataError.exit_code if found.bad else 0
+
+
+def stats(arguments: argparse.Namespace) -> int:
+    """Print the numbers of a set and draw them."""
+    from adml.data.corpora import statistics as module
+
+    counted = module.statistics(arguments.folder)
+    lengths = module.length_names()
+    frequencies = module.frequency_names()
+    if arguments.json:
+        values = dataclasses.asdict(counted)
+        values["lengths"] = dict(zip(lengths, counted.lengths, strict=True))
+        values["frequencies"] = dict(zip(frequencies, counted.frequencies, strict=True))
+        values["most_frequent"] = dict(counted.most_frequent)
+        _print_json(values)
+    else:
+        sys.stdout.write(module.format_statistics(counted) + "\n")
+    if arguments.plot:
+        from adml.evaluation.set_plot import draw_set
+
+        title = f"{arguments.folder.resolve().name}: {counted.recordings:,} recordings"
+        draw_set(
+            title, (lengths, counted.lengths), (frequencies, counted.frequencies), arguments.plot
+        )
+    return 0
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Print what the tables lack."""
+    from adml.reproduce.doctor import examine, format_examined
+
+    examined = examine(arguments.experiments, arguments.speech)
+    if arguments.json:
+        _print_json([dataclasses.asdict(one) for one in examined])
+    else:
+        sys.stdout.write(format_examined(examined) + "\n")
     return 0
 
 

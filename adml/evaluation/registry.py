@@ -86,12 +86,14 @@ class Need:
         what: what it is.
         columns: that a table of text must have, for the message.
         tables: that need it; all where empty.
+        command: that makes it, with SPEECH for the folder of the speech; empty where `what` says.
     """
 
     path: str = ""
     what: str = ""
     columns: str = ""
     tables: tuple[str, ...] = ()
+    command: str = ""
 
 
 @dataclass(frozen=True)

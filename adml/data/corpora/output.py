@@ -115,6 +115,7 @@ class Lists:
         )
         self._set_aside = _List(folder / SET_ASIDE, ("path", "what", "reason", "detail"))
         self.reasons: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
         self._speakers: set[str] = set()
         self._seconds = 0.0
 
@@ -129,6 +130,11 @@ class Lists:
     def recordings(self) -> int:
         """Number of recordings so far."""
         return self._manifest.rows
+
+    @property
+    def example(self) -> str:
+        """The first that was set aside for the most frequent reason; empty where none was."""
+        return next((self._first[reason] for reason, _ in self.reasons.most_common(1)), "")
 
     def add(
         self,
@@ -151,6 +157,7 @@ class Lists:
     def reject(self, rejected: Rejected) -> None:
         """Write and count what is set aside."""
         self.reasons[rejected.reason] += 1
+        self._first.setdefault(rejected.reason, f"{rejected.path}: {rejected.detail}")
         self._set_aside.add(rejected.path, rejected.what, rejected.reason, rejected.detail[:300])
 
     def finish(self, told: dict) -> dict:

@@ -88,7 +88,8 @@ def prepare(corpus: Corpus, source: Path, out: Path, settings: Settings) -> dict
         if not lists.recordings:
             raise DataError(
                 f"No recording of {corpus.name} is left in {source}. Expected: {corpus.layout}. "
-                f"Received: {reasons or 'no file of this layout'}. Check --source."
+                f"Received: {reasons or 'no file of this layout'}. Check --source. "
+                f"{lists.example[:500]}".rstrip()
             )
         described = lists.finish(
             {"corpus": corpus.name, "split": settings.split, "audio": settings.audio}
@@ -170,8 +171,8 @@ class _Maker:
         """Claim a place for a recording and have its audio read."""
         if isinstance(item, Rejected):
             return item
-        fault = text_fault(item, self._corpus.needs_text) or place_fault(
-            item, self._source, self._trust_links
+        fault = place_fault(item, self._source, self._trust_links) or text_fault(
+            item, self._corpus.needs_text
         )
         if fault:
             return Rejected(item.key, fault, item.text)

@@ -68,10 +68,12 @@ def sphere_as_wav(path: Path) -> NamedBytes:
         )
     except (KeyError, ValueError) as error:
         raise _damaged(name, f"no number for {error}") from error
+    if min(count, channels, width) < 1:
+        raise _damaged(name, f"{count} frames of {channels} channels of {width} bytes")
     if len(data) < size + count * channels * width:
         raise audio_error(
             name, "is cut short or damaged", f"{count} frames, as it says",
-            f"{max(0, len(data) - size) // max(1, channels * width)} frames",
+            f"{max(0, len(data) - size) // (channels * width)} frames",
             "Copy it again.",
         )  # fmt: skip
     try:

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from adml.cli import main
-from adml.data.words import read_clips, read_words
+from adml.data.words import read_clips
 from adml.errors import DataError, UsageError
 
 from .conftest import RATE_HZ, textgrid, write_lines, write_tone
@@ -216,16 +216,3 @@ def test_a_kill_leaves_no_half_folder(prepared, librispeech, tmp_path):
     assert main([*command, str(out)]) == 0
     assert not part.exists() and not (out / "left").exists()
     assert tree(out) == tree(prepared("librispeech", librispeech).folder)
-
-
-@pytest.mark.parametrize("name", ["ljspeech", "wake_words", "noise"])
-def test_real_sets_come_out_as_they_went_in(prepared, speech_root, name):
-    if not (speech_root / name).is_dir():
-        pytest.skip(f"{speech_root} holds no {name}")
-    made = prepared("plain", speech_root / name)
-    assert not made.set_aside
-    read = read_words if (speech_root / name / "words.tsv").is_file() else read_clips
-    was, now = read(speech_root / name), read(made.folder)
-    for column in ("word", "speaker", "start_s", "end_s", "index", "confidence"):
-        np.testing.assert_array_equal(getattr(now, column), getattr(was, column))
-    assert [Path(path).name for path in now.path] == [Path(path).name for path in was.path]

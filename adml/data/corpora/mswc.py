@@ -1,0 +1,75 @@
+"""The English part of the Multilingual Spoken Words Corpus (Mazumder et al., NeurIPS 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from adml.data.corpora.recording import ALL, Corpus, Item, Recording, Rejected
+from adml.data.corpora.speech_commands import TEST, TRAIN, VALIDATION
+from adml.data.corpora.tables import Line, TextTable
+from adml.errors import DataError
+
+_SETS = {TRAIN: "TRAIN", VALIDATION: "DEV", TEST: "TEST"}
+_AUDIO = (".opus", ".wav", ".flac")
+
+
+def read_mswc(source: Path, split: str) -> Iterator[Item]:
+    """Clips in the order of the lists.
+
+    Args:
+        source: the folder `en`, or the one that holds it, with `clips/` and the lists.
+        split: "train", "validation" (their DEV), "test" or "all".
+
+    Raises:
+        DataError: no list is there, or one lacks a column.
+    """
+    root = source / "en" if (source / "en" / "clips").is_dir() else source
+    seen = 0
+    for table, told in _tables(root, split):
+        for line in table:
+            if line.fault:
+                yield Rejected(f"{table.path.name}:{line.number}", line.fault)
+            elif split == ALL or (told or line.values["SET"].upper()) == _SETS[split]:
+                yield _clip(root, line)
+            seen += 1
+    if not seen:
+        raise DataError(f"The lists in {root} are empty. Expected: one row a clip.")
+
+
+def _tables(root: Path, split: str) -> Iterator[tuple[TextTable, str]]:
+    """The lists that hold a split, each with the set that all of it is in, empty where it tells."""
+    columns = ("LINK", "WORD", "VALID", "SPEAKER")
+    whole = root / "en_splits.csv"
+    if whole.is_file():
+        yield TextTable(whole).require("SET", *columns), ""
+        return
+    for name, told in _SETS.items():
+        path = root / f"en_{told.lower()}.csv"
+        if split in (ALL, name):
+            yield TextTable(path).require(*columns), told
+
+
+def _clip(root: Path, line: Line) -> Item:
+    values = line.values
+    link = values["LINK"]
+    if values["VALID"].lower() != "true":
+        return Rejected(link, "not valid in the list", values["VALID"])
+    if PurePosixPath(link).name in ("", ".."):
+        return Rejected(link, "path leaves the folder", f"line {line.number}")
+    path = root / "clips" / link
+    if not path.is_file():
+        others = (path.with_suffix(suffix) for suffix in _AUDIO)
+        path = next((other for other in others if other.is_file()), path)
+    key = PurePosixPath(link).with_suffix(path.suffix)
+    return Recording(path, key.as_posix(), values["WORD"], values["SPEAKER"])
+
+
+MSWC = Corpus(
+    name="mswc",
+    description="Multilingual Spoken Words Corpus, English: single words cut from Common Voice",
+    licence="CC BY 4.0",
+    layout="clips/WORD/*.opus and en_splits.csv, or en_train.csv, en_dev.csv and en_test.csv",
+    read=read_mswc,
+    splits=(TRAIN, VALIDATION, TEST),
+)

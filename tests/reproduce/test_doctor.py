@@ -1,0 +1,83 @@
+"""What the tables need, and what of it is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adml.cli import main
+from adml.data.corpora.registry import CORPORA
+from adml.evaluation.registry import read_registry, read_scale
+from adml.reproduce.doctor import SCALES, examine, format_examined
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+SCALE = """text: five steps
+tests: {words: words}
+needs:
+  - {path: train/words.tsv, what: speech, columns: "path, word", command: make SPEECH/train}
+  - {path: noise/manifest.tsv, what: noise, columns: "path, duration"}
+  - {path: rir, what: rooms}
+  - {path: other.csv, what: another table, tables: [table2]}
+"""
+
+
+@pytest.fixture
+def experiments(make_experiments, tmp_path):
+    folder = make_experiments(tmp_path / "experiments", scale=SCALE)
+    (folder / "scale" / "paper.yaml").write_text(SCALE.replace("{words: words}", "{}"))
+    return folder
+
+
+def test_what_is_there(experiments, tmp_path, speech_set):
+    speech = tmp_path / "speech"
+    for name in ("train", "rir"):
+        (speech / name).mkdir(parents=True)
+    (speech / "train" / "words.tsv").write_text("path\tword\na.wav\tyes\nodd\n")
+    (speech / "noise").mkdir()
+    (speech / "noise/manifest.tsv").write_text("path\tspeech_start\tspeech_end\n")
+    needs = {one.path: one for one in examine(experiments, speech, ["open"])}
+    assert set(needs) == {"train/words.tsv", "noise/manifest.tsv", "rir"}
+    assert (needs["train/words.tsv"].there, needs["train/words.tsv"].found) == (True, "1 rows")
+    assert (needs["noise/manifest.tsv"].there, needs["noise/manifest.tsv"].found) == (
+        False, "0 rows",
+    )  # fmt: skip
+    assert not needs["rir"].there
+    (speech / "rir" / "room.wav").write_bytes(b"")
+    (speech / "train" / "words.tsv").write_text("path\ttext\na.wav\tyes\n")
+    needs = {one.path: one for one in examine(experiments, speech, ["open"])}
+    assert needs["rir"].there and not needs["train/words.tsv"].there
+    assert "no column word" in needs["train/words.tsv"].found
+    assert needs["train/words.tsv"].command == f"make {speech}/train"
+
+
+def test_what_is_told(experiments, capsys):
+    assert main(["data", "doctor", "--experiments", str(experiments)]) == 0
+    text = capsys.readouterr().out
+    assert text == format_examined(examine(experiments, None)) + "\n"
+    assert "table1 at the scale paper: 0 of 4 there" in text
+    assert "missing  words: list of trials; none plays this role yet" in text
+    assert "missing  train/words.tsv: speech\n           make SPEECH/train" in text
+    assert main(["data", "doctor", "--experiments", str(experiments), "--json"]) == 0
+    assert [one["path"] for one in json.loads(capsys.readouterr().out)[:2]] == [
+        "words", "train/words.tsv",
+    ]  # fmt: skip
+
+
+def test_every_command_names_a_corpus_and_a_place_of_its_need():
+    for scale in SCALES:
+        for need in read_scale(EXPERIMENTS, scale).needs:
+            if not need.command:
+                assert "adml trials" in need.what or "--subset hard" in need.what, need.path
+                continue
+            words = need.command.split()
+            assert words[:3] == ["adml", "data", "prepare"] and words[3] in CORPORA
+            place = words[words.index("--out") + 1]
+            assert need.path.startswith(place.removeprefix("SPEECH/")) or place == "OTHER"
+
+
+def test_every_table_is_examined_at_both_scales():
+    tables = {table.name for table in read_registry(EXPERIMENTS).tables}
+    found = {(one.scale, one.table) for one in examine(EXPERIMENTS, None)}
+    assert found == {(scale, table) for scale in SCALES for table in tables}

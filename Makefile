@@ -4,6 +4,8 @@ PYTHON ?= python3
 EXTRAS := dev,synth,export,notebooks
 DECLARED := setup.cfg pyproject.toml constraints.txt
 ARGS ?=
+# One process for each of two cores; `make PARALLEL= test` for one process that a debugger can enter.
+PARALLEL ?= --numprocesses=2 --dist=loadfile
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 VERSION := import sys; print("Python %d.%d.%d" % sys.version_info[:3])
@@ -20,10 +22,10 @@ notebooks: .venv/installed
 	  --output='../runs/notebooks/{notebook_name}.ipynb' $(or $(ARGS),$(wildcard notebooks/*.ipynb))
 
 test: .venv/installed
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 test-latest: .venv-latest/installed
-	.venv-latest/bin/python -m pytest $(ARGS)
+	.venv-latest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 lint: .venv/installed
 	.venv/bin/ruff check adml tests

@@ -33,7 +33,8 @@ def eer_batchmean(labels: np.ndarray, scores: np.ndarray, batch_size: int) -> fl
         UsageError: the batch size is below 2.
         DataError: a batch cannot be scored; it has one class only, for example.
 
-    Source: what the published code of PhonMatchNet (Lee and Cho, 2023) accumulates.
+    Source: what the published code of PhonMatchNet (Lee and Cho, 2023) accumulates, over shuffled
+    batches of 2048 trials a device.
     """
     if batch_size < 2:
         raise UsageError(

@@ -148,15 +148,11 @@ class _Output:
         self._members, self._bytes, self._top = 0, 0, _Level()
 
     def grow(self, count: int) -> None:
-        """Count unpacked bytes against the limits."""
+        """Count unpacked bytes, and refuse more than an archive of this size may hold."""
         self._bytes += count
-        self.fit(self._bytes)
-
-    def fit(self, total_bytes: int) -> None:
-        """Refuse more bytes than an archive of this size may hold."""
-        if total_bytes > self._most_bytes:
+        if self._bytes > self._most_bytes:
             raise _Unfit(
-                f"brings it to {total_bytes} bytes, above the {self._most_bytes} that an archive "
+                f"brings it to {self._bytes} bytes, above the {self._most_bytes} that an archive "
                 "of its size may hold"
             )
 
@@ -262,10 +258,7 @@ def _unpack_tar(file: BinaryIO, start: bytes, out: _Output, bar: tqdm) -> None:
 
 def _unpack_zip(file: BinaryIO, _start: bytes, out: _Output, bar: tqdm) -> None:
     with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        out.member = members[-1].filename if members else ""
-        out.fit(sum(member.file_size for member in members))
-        for member in members:
+        for member in archive.infolist():
             name = member.orig_filename
             kind = stat.S_IFMT(member.external_attr >> 16)
             if member.is_dir() and kind in (0, stat.S_IFDIR):

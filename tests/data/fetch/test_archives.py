@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -120,6 +121,18 @@ def test_a_flipped_bit_is_told(tmp_path, out, kind):
     body[len(body) // 2 + 100_000] ^= 16
     archive.write_bytes(body)
     refused(archive, out, "is damaged" + (" at or after 'set/2'" if kind == "zip" else ""))
+
+
+def test_the_checksum_behind_the_last_member_counts(tmp_path, out):
+    """It lies farther behind than a reader of tar looks."""
+    whole = make(tmp_path / "whole", "tar").read_bytes() + bytes(500_000)
+    packed = bytearray(gzip.compress(whole))
+    packed[-6] ^= 1
+    (tmp_path / "a").write_bytes(packed)
+    refused(tmp_path / "a", out, "is damaged: CRC")
+    packed[-6] ^= 1
+    (tmp_path / "a").write_bytes(packed)
+    assert unpack(tmp_path / "a", out) == len(FILES)
 
 
 def test_what_is_no_archive(tmp_path, out):

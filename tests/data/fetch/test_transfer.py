@@ -71,6 +71,25 @@ def test_tries_are_bounded_and_the_next_call_goes_on(site, target, patience):
     assert left(target) == {"", ".lock"}
 
 
+def test_tries_are_ever_farther_apart(site, target, patience, monkeypatch):
+    waits_s = []
+    monkeypatch.setattr(transfer.time, "sleep", waits_s.append)
+    slow = dataclasses.replace(patience, attempts=8, backoff_s=1.0)
+    site.script = [site.cut(10)] * 7
+    fetch([site.put("/set", OLD)], target, known(OLD), slow)
+    assert waits_s == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_a_server_that_never_answered_is_not_waited_for(target, patience, monkeypatch):
+    """Not beyond the few tries of the session itself."""
+    waits_s = []
+    monkeypatch.setattr(transfer.time, "sleep", waits_s.append)
+    monkeypatch.setenv("NO_PROXY", "*")
+    with pytest.raises(DataError, match="gives no answer: .*refused"):
+        fetch(["http://127.0.0.1:9/set"], target, known(OLD), patience)
+    assert len(waits_s) <= 2
+
+
 def test_a_silent_server_is_left_and_asked_again(site, target, patience):
     site.script = [site.stall(2000, 0.6)]
     fetch([site.put("/set", OLD)], target, known(OLD), patience)
@@ -244,14 +263,12 @@ def test_a_mirror_goes_on_with_what_another_began(site, target, patience):
         target.unlink()
 
 
-def test_a_server_that_is_busy_or_away(site, target, patience):
+def test_a_server_that_is_busy(site, target, patience):
     url = site.put("/set", OLD)
     site.script = [site.answer(503), site.answer(429, Retry_After="1000")]
     fetch([url], target, known(OLD), patience)
     assert target.read_bytes() == OLD and len(site.asked) == 3
     target.unlink()
-    with pytest.raises(DataError, match="gives no answer"):
-        fetch(["http://127.0.0.1:9/set"], target, known(OLD), patience)
     site.script = [site.answer(503)] * 3
     with pytest.raises(DataError, match="answers 503"):
         fetch([url], target, known(OLD), patience)

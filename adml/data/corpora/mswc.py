@@ -18,46 +18,55 @@ def read_mswc(source: Path, split: str) -> Iterator[Item]:
     """Clips in the order of the lists.
 
     Args:
-        source: the folder `en`, or the one that holds it, with `clips/` and the lists.
+        source: the folder of `clips/` and the lists, or one that holds it or them: the two archives
+            may lie beside each other.
         split: "train", "validation" (their DEV), "test" or "all".
 
     Raises:
-        DataError: no list is there, or one lacks a column.
+        DataError: no clips or no list are there, or a list lacks a column.
     """
-    root = source / "en" if (source / "en" / "clips").is_dir() else source
-    seen = 0
-    for table, told in _tables(root, split):
+    clips, seen = _find(source, "clips"), 0
+    for table, told in _tables(source, split):
         for line in table:
             if line.fault:
                 yield Rejected(f"{table.path.name}:{line.number}", line.fault)
             elif split == ALL or (told or line.values["SET"].upper()) == _SETS[split]:
-                yield _clip(root, line)
+                yield _clip(clips, line)
             seen += 1
     if not seen:
-        raise DataError(f"The lists in {root} are empty. Expected: one row a clip.")
+        raise DataError(f"The lists in {source} are empty. Expected: one row a clip.")
 
 
-def _tables(root: Path, split: str) -> Iterator[tuple[TextTable, str]]:
+def _find(source: Path, name: str) -> Path:
+    """The first of a name in a folder, its folder `en`, or one folder deeper."""
+    found = (sorted(source.glob(place + name)) for place in ("", "en/", "*/", "*/en/"))
+    for path in filter(None, found):
+        return path[0]
+    raise DataError(f"{source} holds no {name}. Expected: {MSWC.layout}.")
+
+
+def _tables(source: Path, split: str) -> Iterator[tuple[TextTable, str]]:
     """The lists that hold a split, each with the set that all of it is in, empty where it tells."""
     columns = ("LINK", "WORD", "VALID", "SPEAKER")
-    whole = root / "en_splits.csv"
-    if whole.is_file():
+    try:
+        whole = _find(source, "en_splits.csv")
+    except DataError:
+        for name, told in _SETS.items():
+            if split in (ALL, name):
+                path = _find(source, f"en_{told.lower()}.csv")
+                yield TextTable(path).require(*columns), told
+    else:
         yield TextTable(whole).require("SET", *columns), ""
-        return
-    for name, told in _SETS.items():
-        path = root / f"en_{told.lower()}.csv"
-        if split in (ALL, name):
-            yield TextTable(path).require(*columns), told
 
 
-def _clip(root: Path, line: Line) -> Item:
+def _clip(clips: Path, line: Line) -> Item:
     values = line.values
     link = values["LINK"]
     if values["VALID"].lower() != "true":
         return Rejected(link, "not valid in the list", values["VALID"])
     if PurePosixPath(link).name in ("", ".."):
         return Rejected(link, "path leaves the folder", f"line {line.number}")
-    path = root / "clips" / link
+    path = clips / link
     if not path.is_file():
         others = (path.with_suffix(suffix) for suffix in _AUDIO)
         path = next((other for other in others if other.is_file()), path)

@@ -226,6 +226,8 @@ class _Maker:
             return (), [Rejected(recording.key, "alignment cannot be read", str(error), WORDS)]
         if found is None:
             return (), [Rejected(recording.key, "no alignment", "", WORDS)]
+        if not any(not word.fault for word in found):
+            return (), [Rejected(recording.key, "alignment holds no word", "", WORDS)]
         if is_of_another_text(recording.text, found):
             told = " ".join(word.text for word in found)
             return (), [Rejected(recording.key, ANOTHER_TEXT, told, WORDS)]

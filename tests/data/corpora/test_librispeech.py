@@ -71,7 +71,10 @@ def test_condensed_alignments(prepared, librispeech, tmp_path):
         tmp_path / "words/84/121/84-121.alignment.txt",
         '84-121-0000 ",GO,,DO,YOU,HEAR," "0.1,0.25,0.3,0.4,0.55,0.9,1.0"',
         '84-121-0001 "SOME,OTHER,WORDS" "0.3,0.6,0.9"',
+        '84-121-0002 ",," "0.3,0.6,0.9"',
     )
+    transcripts = librispeech / "dev-clean/84/121/84-121.trans.txt"
+    write_lines(transcripts, *transcripts.read_text().replace("0002 ", "0002 WORDS").splitlines())
     write_lines(tmp_path / "words/9/7/9-7.alignment.txt", '9-7-0000 "A,SECOND" "0.3"')
     made = prepared("librispeech", librispeech, alignments=tmp_path / "words")
     assert [word[1:] for word in made.words] == [
@@ -82,6 +85,8 @@ def test_condensed_alignments(prepared, librispeech, tmp_path):
     ]
     assert made.set_aside[SECOND, "words"] == "alignment is of another text"
     assert made.set_aside[THIRD, "words"] == "alignment cannot be read"
+    silent = "dev-clean/84/121/84-121-0002.flac"
+    assert made.set_aside[silent, "words"] == "alignment holds no word"
 
 
 @pytest.mark.parametrize(

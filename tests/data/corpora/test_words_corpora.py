@@ -84,6 +84,17 @@ def test_mswc(prepared, mswc):
     assert set(prepared("mswc", mswc, split="test").texts) == {"one/d.wav"}
 
 
+def test_mswc_as_two_archives(prepared, mswc, tmp_path):
+    whole = prepared("mswc", mswc)
+    (tmp_path / "corpora/mswc-en-splits/en").mkdir(parents=True)
+    for path in (mswc / "en").glob("*.csv"):
+        path.rename(tmp_path / "corpora/mswc-en-splits/en" / path.name)
+    with pytest.raises(DataError, match=r"holds no en_train.csv. Expected: clips/WORD"):
+        prepared("mswc", mswc)
+    mswc.rename(tmp_path / "corpora/mswc-en-audio")
+    assert prepared("mswc", tmp_path / "corpora").texts == whole.texts
+
+
 def test_mswc_with_odd_lines(prepared, mswc):
     (mswc / "en/en_splits.csv").unlink(missing_ok=True)
     lines = ["LINK,WORD,VALID,SPEAKER,GENDER", "one/a.opus,one,True,s1,MALE", "one/b.opus,one"]

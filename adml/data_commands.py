@@ -43,6 +43,7 @@ def _add_prepare(verbs) -> None:
 
     told = [
         f"{corpus.name}\n    {corpus.description} ({corpus.licence})\n    {corpus.layout}"
+        + (f"\n    --split {', '.join(corpus.splits)}" if corpus.splits else "")
         for corpus in CORPORA.values()
     ]
     parser = _verb(
@@ -71,7 +72,7 @@ def _add_prepare(verbs) -> None:
         help="word times: a folder of TextGrids or LibriSpeech-Alignments, or a table",
     )
     parser.add_argument(
-        "--split", default="all", metavar="NAME", help="train, validation or test, where there are"
+        "--split", default="all", metavar="NAME", help="a part, where the corpus has parts"
     )
     _workers_option(parser)
 

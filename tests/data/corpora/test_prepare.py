@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from adml.cli import main
+from adml.data.corpora.registry import CORPORA
 from adml.data.words import read_clips
 from adml.errors import DataError, UsageError
 
@@ -216,3 +217,12 @@ def test_a_kill_leaves_no_half_folder(prepared, librispeech, tmp_path):
     assert main([*command, str(out)]) == 0
     assert not part.exists() and not (out / "left").exists()
     assert tree(out) == tree(prepared("librispeech", librispeech).folder)
+
+
+def test_the_help_tells_every_corpus_its_layout_and_its_parts(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "prepare", "--help"])
+    told = capsys.readouterr().out
+    for corpus in CORPORA.values():
+        assert f"\n{corpus.name}\n    {corpus.description} ({corpus.licence})\n" in told
+        assert corpus.layout in told and ", ".join(corpus.splits) in told

@@ -38,7 +38,7 @@ def read_plain(source: Path, split: str) -> Iterator[Item]:
         yield from _recording(source, line, rows)
     for line in words.odd if words else ():
         yield Rejected(f"{_WORDS}:{line.number}", line.fault, what=WORD)
-    for path in words.keys() if words else ():
+    for path in words or ():
         if path not in seen:
             yield Rejected(path, "recording is not in manifest.tsv", what=WORD)
 

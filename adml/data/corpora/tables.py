@@ -108,7 +108,10 @@ class TextTable:
 
 
 class RowIndex:
-    """Where the rows of each key stand in a table, so that they can be read when asked for."""
+    """Where the rows of each key stand in a table, so that they can be read when asked for.
+
+    It iterates over the keys, in the table's order.
+    """
 
     def __init__(self, table: TextTable, key: Callable[[dict[str, str]], str]):
         """Read the table once; `odd` keeps its malformed lines.
@@ -137,8 +140,7 @@ class RowIndex:
     def __contains__(self, key: str) -> bool:
         return key in self._runs
 
-    def keys(self) -> Iterator[str]:
-        """All keys, in the table's order."""
+    def __iter__(self) -> Iterator[str]:
         return iter(self._runs)
 
     def rows(self, key: str) -> Iterator[Line]:

@@ -117,7 +117,7 @@ def _check(folder: Path, found: Verified, workers: int) -> Iterator[Fault]:
             yield from _recording(*waiting.popleft(), words, found)
     for line in words.odd if words else ():
         yield _fault("words.tsv", line, line.fault)
-    for path in words.keys() if words else ():
+    for path in words or ():
         if path not in seen:
             for row in words.rows(path):
                 yield _fault("words.tsv", row, "recording is not in manifest.tsv")

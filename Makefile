@@ -1,7 +1,7 @@
 # make quickstart | notebooks | test | test-latest | lint | clean      (another interpreter: make PYTHON=python3.11 test)
 
 PYTHON ?= python3
-EXTRAS := dev,synth,export,notebooks
+EXTRAS := dev,synth,rooms,export,notebooks
 DECLARED := setup.cfg pyproject.toml constraints.txt
 ARGS ?=
 # One process for each of two cores; `make PARALLEL= test` for one process that a debugger can enter.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from adml.arguments import EXIT_CODES, positive
 from adml.download_command import add_download
+from adml.rooms_command import add_rooms
 
 
 def add_data(verbs) -> None:
@@ -22,6 +23,7 @@ def add_data(verbs) -> None:
     _add_verify(below)
     _add_stats(below)
     _add_doctor(below)
+    add_rooms(below)
 
 
 def _verb(verbs, name: str, text: str, command, **more) -> argparse.ArgumentParser:

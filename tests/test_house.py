@@ -27,6 +27,7 @@ FLOORS = {
     "trial_options": 5,
     "data_commands": 5,
     "download_command": 5,
+    "rooms_command": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

@@ -22,19 +22,23 @@ FORM = 1
 DESCRIPTION = "prepared.json"
 _SPACES = str.maketrans("\t\n\r", "   ")
 MANIFEST, WORDS, SET_ASIDE = "manifest.tsv", "words.tsv", "set_aside.tsv"
+_UNFINISHED = ".unfinished"
+"""In a folder in the making, so that what it holds is known to be nobody's."""
 
 
 @contextlib.contextmanager
 def folder_in_the_making(out: Path) -> Iterator[Path]:
     """A new folder `OUT.part` that becomes OUT at the end, or vanishes on an error.
 
-    What a killed process left of it is removed; that of a running one is not.
+    What a killed process left of it is removed; that of a running one, and a folder that was not
+    begun here, is not.
 
     Args:
         out: must not be there.
 
     Raises:
-        UsageError: OUT is there, cannot be made, or is being made by another process.
+        UsageError: OUT is there, cannot be made, or is being made by another process; or OUT.part
+            is somebody's.
     """
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} is there already. Expected: a new folder. Choose another name.")
@@ -54,22 +58,41 @@ def folder_in_the_making(out: Path) -> Iterator[Path]:
             raise UsageError(
                 f"{out} is being made by another process. Wait for it, or choose another name."
             ) from error
+        _claim(part)
         try:
-            _empty(part)
             yield part
+            (part / _UNFINISHED).unlink()
             os.rename(part, out)
         except BaseException:
+            with contextlib.suppress(OSError):
+                _empty(part)
             shutil.rmtree(part, ignore_errors=True)
             raise
     finally:
         os.close(lock)
 
 
+def _claim(folder: Path) -> None:
+    """Mark a folder as in the making, and remove what a killed process left in it.
+
+    Raises:
+        UsageError: it holds what was not left so.
+    """
+    if folder.is_symlink() or (any(folder.iterdir()) and not (folder / _UNFINISHED).is_file()):
+        raise UsageError(
+            f"{folder} is there already, and was not left by a call that was stopped. Expected: "
+            "nothing at this place, where the new folder is made. Move it, or choose another name."
+        )
+    (folder / _UNFINISHED).touch()
+    _empty(folder)
+
+
 def _empty(folder: Path) -> None:
+    """Remove everything but the mark, which says that all else may be removed."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        else:
+        elif path.name != _UNFINISHED:
             path.unlink()
 
 

@@ -46,11 +46,15 @@ def write_flac(source: Path, target: Path, *, first_channel: bool = False) -> fl
 
     Raises:
         AudioError: the source is missing, damaged, silent or not audio.
+        OSError: the target cannot be written.
     """
     found = sphere_as_wav(source) if is_sphere(source) else source
     samples = decode(_first_channel(found) if first_channel else found)
     pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
-    soundfile.write(target, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    encoded = io.BytesIO()
+    soundfile.write(encoded, pcm, SAMPLE_RATE_HZ, format="FLAC", subtype="PCM_16")
+    # libsndfile does not always tell that a disk is full
+    target.write_bytes(encoded.getvalue())
     return len(pcm) / SAMPLE_RATE_HZ
 
 

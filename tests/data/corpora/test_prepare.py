@@ -17,6 +17,7 @@ import soundfile
 
 from adml.cli import main
 from adml.data.corpora.registry import CORPORA
+from adml.data.corpora.sound import write_flac
 from adml.data.words import read_clips
 from adml.errors import DataError, UsageError
 
@@ -184,6 +185,26 @@ def test_a_folder_that_another_process_makes(prepared, librispeech, tmp_path):
         prepared("librispeech", librispeech)
     os.close(lock)
     assert (tmp_path / "prepared1.part").is_dir()
+
+
+def test_a_folder_of_somebody_is_not_emptied(librispeech, tmp_path, capsys):
+    corpus, link = tmp_path / "out.part", tmp_path / "led.part"
+    librispeech.rename(corpus)
+    link.symlink_to(corpus)
+    (tmp_path / "more.part").mkdir()
+    before = tree(corpus)
+    command = ["data", "prepare", "librispeech", "--source", str(corpus), "--out"]
+    for name in ("out", "led"):
+        assert main([*command, str(tmp_path / name)]) == 2
+        assert f"{name}.part is there already" in capsys.readouterr().err
+    assert tree(corpus) == before and link.is_symlink()
+    assert main([*command, str(tmp_path / "more")]) == 0, "an empty folder is nobody's loss"
+    assert not (tmp_path / "more" / ".unfinished").exists()
+
+
+def test_a_full_disk_is_told(tmp_path):
+    with pytest.raises(OSError, match="No space left"):
+        write_flac(write_tone(tmp_path / "a.wav"), Path("/dev/full"))
 
 
 SLOW = """

@@ -21,6 +21,7 @@ from adml.data.rows import END_TOLERANCE_S, path_fault, time_fault
 from adml.errors import AudioError, UsageError
 
 BAD = "bad.tsv"
+_HEADER = "where\tpath\treason\tdetail\n"
 _AHEAD = 32
 
 
@@ -61,10 +62,11 @@ def verify(folder: Path, bad_file: Path | None = None, workers: int | None = Non
 
     Raises:
         DataError: manifest.tsv is missing or has no usable header.
-        UsageError: the list of what is bad cannot be written.
+        UsageError: the list of what is bad cannot be written, or another file is at its place.
     """
     found = Verified()
     bad_file = bad_file or folder / BAD
+    _check_place(bad_file)
     with contextlib.ExitStack() as stack:
         written = None
         for fault in _check(folder, found, workers or os.cpu_count() or 1):
@@ -88,8 +90,20 @@ def _begin(bad_file: Path, first: Fault) -> TextIO:
             f"{bad_file} cannot be written: {error.strerror}. Expected: a place for the list of "
             f"what is bad, of which the first is {first.path} ({first.reason}). Say --bad FILE."
         ) from error
-    written.write("where\tpath\treason\tdetail\n")
+    written.write(_HEADER)
     return written
+
+
+def _check_place(bad_file: Path) -> None:
+    """Refuse to write over, or remove, what is no list of an earlier call."""
+    if not bad_file.is_file():
+        return
+    with bad_file.open("rb") as file:
+        if file.read(len(_HEADER)) not in (b"", _HEADER.encode()):
+            raise UsageError(
+                f"{bad_file} is there and is no list of what is bad. Expected: a new file, or one "
+                "that an earlier call wrote. Choose another name."
+            )
 
 
 def _check(folder: Path, found: Verified, workers: int) -> Iterator[Fault]:
@@ -103,7 +117,7 @@ def _check(folder: Path, found: Verified, workers: int) -> Iterator[Fault]:
     with ThreadPoolExecutor(workers) as pool:
         for line in tqdm(manifest, "verifying", unit="recording", disable=None):
             path = line.values.get("path", "")
-            fault = line.fault or path_fault(path, folder, {})
+            fault = line.fault or _path_fault(path, folder)
             if path in seen:
                 fault = "recording is there twice"
             if fault:
@@ -121,6 +135,13 @@ def _check(folder: Path, found: Verified, workers: int) -> Iterator[Fault]:
         if path not in seen:
             for row in words.rows(path):
                 yield _fault("words.tsv", row, "recording is not in manifest.tsv")
+
+
+def _path_fault(path: str, folder: Path) -> str | None:
+    try:
+        return path_fault(path, folder, {})
+    except OSError as error:
+        return f"audio file cannot be reached: {error.strerror}"
 
 
 def _decoded_seconds(path: Path, row: dict[str, str]) -> float | str:

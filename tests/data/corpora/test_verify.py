@@ -18,7 +18,7 @@ from adml.data.corpora.statistics import (
     statistics,
 )
 from adml.data.corpora.verify import verify
-from adml.errors import DataError
+from adml.errors import DataError, UsageError
 
 from .conftest import RATE_HZ, read_list, write_lines, write_tone
 
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 def test_a_true_set(folder, capsys):
-    (folder / "bad.tsv").write_text("of another day")
+    (folder / "bad.tsv").write_text("where\tpath\treason\tdetail\nof another day\n")
     assert main(["data", "verify", str(folder)]) == 0
     assert "2 recordings, 0.00 h, 3 words with times; 0 bad rows" in capsys.readouterr().out
     assert not (folder / "bad.tsv").exists()
@@ -103,6 +103,25 @@ def test_a_list_of_bad_rows_that_cannot_be_written(folder, capsys):
     place = folder / "nowhere" / "bad.tsv"
     assert main(["data", "verify", str(folder), "--bad", str(place)]) == 2
     assert "gone.wav (audio file is missing)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["manifest.tsv", "notes.txt"])
+def test_the_list_of_bad_rows_replaces_no_other_file(folder, name):
+    write_lines(folder / "notes.txt", "of mine")
+    before = (folder / name).read_bytes()
+    for _ in range(2):
+        with pytest.raises(UsageError, match=f"{name} is there and is no list of what is bad"):
+            verify(folder, folder / name)
+        (folder / "b.wav").unlink(missing_ok=True)
+    assert (folder / name).read_bytes() == before
+
+
+def test_a_path_that_no_file_can_have(folder):
+    with (folder / "manifest.tsv").open("a") as file:
+        file.write("x" * 300 + ".wav\tyes\tann\t1.0\nb.wav\tagain\tbob\t3.0\n")
+    found = verify(folder)
+    assert found.recordings == 2 and found.bad["recording is there twice"] == 1
+    assert [reason for reason in found.bad if "cannot be reached: File name too long" in reason]
 
 
 def test_no_lists(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from adml.data.corpora.folders import SHARED
 from adml.data.corpora.librispeech import read_lines
@@ -18,14 +18,15 @@ _LISTS = {VALIDATION: "validation_list.txt", TEST: "testing_list.txt"}
 def read_speech_commands(source: Path, split: str) -> Iterator[Item]:
     """Recordings of the words; `_background_noise_` and other folders in "_" are left out.
 
-    The speaker is the hash before `_nohash_` in the file's name. What neither list names is train.
+    The speaker is the hash before `_nohash_` in the file's name. What neither list names is train;
+    what they name and is not there is told, as it may be there by another name.
 
     Args:
         source: folder of the words and the two lists.
         split: "train", "validation", "test" or "all".
 
     Raises:
-        DataError: a list that the split needs is not there.
+        DataError: a list that the split needs is not there, or empty.
     """
     lists = {}
     if split != ALL:
@@ -44,6 +45,9 @@ def read_speech_commands(source: Path, split: str) -> Iterator[Item]:
         lists.get(own, set()).discard(key)
     for key in sorted(lists.get(split, ())):
         yield Recording(source / key, key, key.split("/")[0], "")
+    for name, file in _LISTS.items() if split == TRAIN else ():
+        for key in sorted(lists[name]):
+            yield Rejected(key, "audio file is missing", f"named in {file}")
 
 
 def _listed(path: Path) -> list[str]:
@@ -52,7 +56,11 @@ def _listed(path: Path) -> list[str]:
             f"The list {path} is not there. Expected: validation_list.txt and testing_list.txt "
             "beside the folders of the words. Without them leave --split out."
         )
-    return [line.strip() for line in read_lines(path) if line.strip()]
+    lines = (line.strip().replace("\\", "/") for line in read_lines(path))
+    names = [PurePosixPath(line).as_posix() for line in lines if line]
+    if not names:
+        raise DataError(f"The list {path} is empty. Expected: WORD/FILE.wav a line. Fetch it anew.")
+    return names
 
 
 SPEECH_COMMANDS = Corpus(

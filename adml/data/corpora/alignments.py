@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from adml.data.corpora.recording import WORD, Rejected, Word
 from adml.data.corpora.tables import RowIndex, TextTable
 from adml.data.corpora.textgrids import read_textgrid, spoken_words
-from adml.data.corpora.walk import walk_files
+from adml.data.corpora.walk import AUDIO_SUFFIXES, walk_files
 from adml.errors import DataError, UsageError
 
 FORMS = (
@@ -17,6 +17,7 @@ FORMS = (
     "(SPEAKER-CHAPTER.alignment.txt), or tables (.csv, .tsv) with path or id, word, start, end"
 )
 _CONDENSED = ".alignment.txt"
+_ENDINGS = {*AUDIO_SUFFIXES, ".wv1", ".sph"}
 _NAMES = {
     "id": ("id", "path", "file", "filename", "utterance", "utterance_id"),
     "word": ("word", "text", "label"),
@@ -77,7 +78,7 @@ class Alignments:
                     f"word, start, end. Received: {', '.join(table.columns)[:200]}."
                 )
             column = names["id"]
-            self._tables.append(RowIndex(table, lambda values: PurePosixPath(values[column]).stem))
+            self._tables.append(RowIndex(table, lambda values: _stem(values[column])))
             self._names.append(names)
             self.odd += [
                 Rejected(f"{relative}:{line.number}", line.fault, what=WORD)
@@ -121,6 +122,12 @@ class Alignments:
         if len({row[names["id"]] for row in rows}) > 1:
             raise DataError(f"Two recordings of the table are called {stem}. Expected: one.")
         return spoken_words([(r[names["word"]], r[names["start"]], r[names["end"]]) for r in rows])
+
+
+def _stem(told: str) -> str:
+    """The name of a recording as a table tells it: with an ending of audio, or without one."""
+    path = PurePosixPath(told)
+    return path.stem if path.suffix.lower() in _ENDINGS else path.name
 
 
 def _shared_folders(found: PurePosixPath, path: PurePosixPath) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -48,7 +49,7 @@ def place_fault(recording: Recording, source: Path, trust_links: bool) -> str | 
         recording.key.encode("utf-8")
     except UnicodeEncodeError:
         return "path is not UTF-8"
-    if not recording.path.is_file():
+    if not os.path.isfile(recording.path):  # which a name that is too long is not either
         return "audio file is missing"
     if not trust_links and not recording.path.resolve().is_relative_to(source):
         return "path leaves the folder"

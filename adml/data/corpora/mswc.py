@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -67,9 +68,9 @@ def _clip(clips: Path, line: Line) -> Item:
     if PurePosixPath(link).name in ("", ".."):
         return Rejected(link, "path leaves the folder", f"line {line.number}")
     path = clips / link
-    if not path.is_file():
+    if not os.path.isfile(path):
         others = (path.with_suffix(suffix) for suffix in _AUDIO)
-        path = next((other for other in others if other.is_file()), path)
+        path = next(filter(os.path.isfile, others), path)
     key = PurePosixPath(link).with_suffix(path.suffix)
     return Recording(path, key.as_posix(), values["WORD"], values["SPEAKER"])
 

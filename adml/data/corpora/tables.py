@@ -45,13 +45,14 @@ class TextTable:
             ) from error
         try:
             header = first.decode("utf-8-sig").rstrip("\r\n")
-        except UnicodeDecodeError as error:
+            self._start = len(first)
+            self._commas = "\t" not in header
+            self.columns = tuple(self._split(header))
+        except (UnicodeDecodeError, csv.Error) as error:
             raise DataError(
-                f"The list {path} cannot be read. Expected: UTF-8 text. Received: {error}."
+                f"The list {path} cannot be read. Expected: UTF-8 text whose first line names its "
+                f"columns. Received: {error}."
             ) from error
-        self._start = len(first)
-        self._commas = "\t" not in header
-        self.columns = tuple(self._split(header))
         if not header.strip() or len(set(self.columns)) < len(self.columns):
             raise DataError(
                 f"{path} has no usable header. Expected: a line of different column names. "

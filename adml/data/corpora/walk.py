@@ -34,7 +34,7 @@ def walk_files(
         path = root / entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from walk_files(path, suffixes, below=below)
-        elif entry.is_dir():
+        elif entry.is_symlink() and os.path.isdir(path):
             told = path.relative_to(below).as_posix()
             yield Rejected(told, LINKED_FOLDER, "give the folder that it leads to")
         elif path.suffix.lower() in suffixes:

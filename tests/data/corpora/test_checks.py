@@ -14,6 +14,7 @@ from adml.data.corpora.output import folder_in_the_making
 from adml.data.corpora.recording import Recording, Rejected, Word
 from adml.data.corpora.sphere import is_sphere
 from adml.data.corpora.tables import RowIndex, TextTable
+from adml.data.corpora.textgrids import read_textgrid
 from adml.data.corpora.walk import walk_files
 from adml.errors import DataError, UsageError
 
@@ -167,3 +168,50 @@ def test_folders_that_cannot_be_made(tmp_path):
     ):
         pass
     assert not is_sphere(tmp_path / "gone.wv1")
+
+
+def test_links_that_lead_in_a_circle_and_names_that_are_too_long(prepared, librispeech):
+    chapter = librispeech / "dev-clean" / "84" / "121"
+    (chapter / "84-121-0009.flac").symlink_to("84-121-0009.flac")
+    (chapter / "circle.txt").symlink_to("circle.txt")
+    with (chapter / "84-121.trans.txt").open("a") as file:
+        file.write(f"84-121-0009 ROUND AND ROUND\n{'X' * 100_000} TOO LONG\n")
+    made = prepared("librispeech", librispeech)
+    assert len(made.texts) == 3
+    assert made.described["set_aside"]["audio file is missing"] == 3
+
+
+@pytest.mark.parametrize(
+    "header", ['path,"word,start,end', "path,word,start,end\r", f"{'a' * 200_000},word"]
+)
+def test_headers_that_are_wrongly_quoted_or_ended(tmp_path, header):
+    (tmp_path / "a.csv").write_text(f"{header}b,hey,0,1\n", newline="")
+    with pytest.raises(DataError, match=r"a\.csv cannot be read\. Expected: UTF-8 text whose"):
+        Alignments(tmp_path / "a.csv")
+
+
+def test_names_with_dots_in_a_table(tmp_path):
+    rows = ("ann.001,hey,0,1", "ann.002,you,0,1", "in/bob.3.WAV,it,0,1", "eve.wv1,we,0,1")
+    write_lines(tmp_path / "a.csv", "id,word,start,end", *rows)
+    aligned = Alignments(tmp_path / "a.csv")
+    told = {"ann.001": "hey", "ann.002": "you", "bob.3": "it", "eve": "we"}
+    for name, word in told.items():
+        assert [found.text for found in aligned.find(f"x/{name}.flac")] == [word]
+    assert aligned.find("ann.flac") is None and aligned.find("bob.flac") is None
+
+
+def test_textgrids_that_are_cut_short_or_no_textgrids(tmp_path):
+    lines = textgrid([(0.0, 0.5, "hey"), (0.5, 0.9, "you")])
+    lines = [line.replace("size = 2 ", "size = 1 ", 1) for line in lines]
+    assert len(read_textgrid(write_lines(tmp_path / "a.TextGrid", *lines[:22]))) == 2
+    with pytest.raises(DataError, match=r"is cut short.* at 0\.9 s\. Received: .* at 0\.5 s"):
+        read_textgrid(write_lines(tmp_path / "a.TextGrid", *lines[:18]))
+    points = ['"ooTextFile"', '"TextGrid"', "", "0", "1", "<exists>", "1", '"TextTier"', '"words"']
+    for name, text in {
+        "points": [*points, "0", "1", "1", "0.5", '"hey"'],
+        "number": ['{"xmin": 0, "xmax": 1, "tiers": 5}'],
+        "deep": ["[" * 100_000],
+    }.items():
+        write_lines(tmp_path / f"{name}.TextGrid", *text)
+        with pytest.raises(DataError, match=f"{name}.TextGrid cannot be read. Expected: a TextGr"):
+            read_textgrid(tmp_path / f"{name}.TextGrid")

@@ -20,6 +20,7 @@ def add_data(verbs) -> None:
     below = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add_download(below)
     _add_prepare(below)
+    _add_shard(below)
     _add_verify(below)
     _add_stats(below)
     _add_doctor(below)
@@ -79,11 +80,28 @@ def _add_prepare(verbs) -> None:
     _workers_option(parser)
 
 
+def _add_shard(verbs) -> None:
+    text = "Write a set as decoded shards (TFRecord) with an index, what is bad set aside."
+    parser = _verb(verbs, "shard", text, shard, epilog=EXIT_CODES)
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with manifest.tsv")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="new folder; never overwritten"
+    )
+    parser.add_argument(
+        "--shard-mb", type=positive, default=128, metavar="N",
+        help="samples of a shard in 10**6 bytes (default: %(default)s, over an hour)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=positive, metavar="N", help="shards made at a time (default: cores)"
+    )
+
+
 def _add_verify(verbs) -> None:
     parser = _verb(
         verbs,
         "verify",
-        "Decode and measure every recording of a set and check its lists; exit 3 where one is bad.",
+        "Decode and measure every recording of a set and check its lists, or check the files of a "
+        "sharded one; exit 3 where one is bad.",
         verify,
         epilog=EXIT_CODES,
     )
@@ -95,7 +113,7 @@ def _add_verify(verbs) -> None:
 
 
 def _add_stats(verbs) -> None:
-    text = "Tell words, speakers, hours, lengths and frequencies of a set."
+    text = "Tell words, speakers, hours, lengths and frequencies of a set, sharded or not."
     parser = _verb(verbs, "stats", text, stats, epilog=EXIT_CODES)
     _set_argument(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them as PNG too")
@@ -133,12 +151,33 @@ def prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def shard(arguments: argparse.Namespace) -> int:
+    """Shard a set and print what the shards hold."""
+    from adml.data.shards.making import make_shards
+
+    described = make_shards(
+        arguments.source, arguments.out, shard_mb=arguments.shard_mb, jobs=arguments.jobs
+    )
+    if arguments.json:
+        _print_json(described)
+        return 0
+    sys.stdout.write(
+        f"{arguments.out}: {described['recordings']:,} recordings, {described['hours']:.2f} h, "
+        f"{described['words']:,} words with times in {len(described['shards']):,} shards, "
+        f"{sum(described['set_aside'].values()):,} items set aside\n"
+    )
+    return 0
+
+
 def verify(arguments: argparse.Namespace) -> int:
     """Verify a set and print what was found; DataError's exit code where something is bad."""
     from adml.data.corpora.verify import verify
+    from adml.data.shards.checking import check_shards
+    from adml.data.shards.form import is_sharded
     from adml.errors import DataError
 
-    found = verify(arguments.folder, arguments.bad, arguments.workers)
+    check = check_shards if is_sharded(arguments.folder) else None
+    found = verify(arguments.folder, arguments.bad, arguments.workers, check=check)
     values = {
         "recordings": found.recordings,
         "words": found.words,

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,13 @@ class Verified:
     bad_file: Path | None = None
 
 
-def verify(folder: Path, bad_file: Path | None = None, workers: int | None = None) -> Verified:
+def verify(
+    folder: Path,
+    bad_file: Path | None = None,
+    workers: int | None = None,
+    *,
+    check: Callable[[Path, Verified, int], Iterator[Fault]] | None = None,
+) -> Verified:
     """Decode and measure every recording of manifest.tsv and check the times of words.tsv.
 
     A recording must be whole, finite and not silent (unless its text is empty), as long as the
@@ -56,6 +62,7 @@ def verify(folder: Path, bad_file: Path | None = None, workers: int | None = Non
         folder: of the lists.
         bad_file: list of what is bad, written only where something is; FOLDER/bad.tsv where None.
         workers: recordings decoded at a time; all cores where None.
+        check: of a set in another form; it counts what it finds.
 
     Returns:
         Counts; `bad` is empty where all is well.
@@ -69,7 +76,7 @@ def verify(folder: Path, bad_file: Path | None = None, workers: int | None = Non
     _check_place(bad_file)
     with contextlib.ExitStack() as stack:
         written = None
-        for fault in _check(folder, found, workers or os.cpu_count() or 1):
+        for fault in (check or _check)(folder, found, workers or os.cpu_count() or 1):
             if written is None:
                 written = stack.enter_context(_begin(bad_file, fault))
             found.bad[fault.reason] += 1
@@ -160,7 +167,7 @@ def _recording(line: Line, future, words: RowIndex | None, found: Verified) -> I
         return
     found.recordings += 1
     found.hours += seconds / 3600
-    reason = _length_fault(line.values, seconds)
+    reason = length_fault(line.values, seconds)
     if reason:
         yield _fault("manifest.tsv", line, reason, f"{seconds:.3f} s decoded")
     for row in words.rows(line.values["path"]) if words else ():
@@ -173,7 +180,8 @@ def _recording(line: Line, future, words: RowIndex | None, found: Verified) -> I
             found.words += 1
 
 
-def _length_fault(row: dict[str, str], seconds: float) -> str | None:
+def length_fault(row: dict[str, str], seconds: float) -> str | None:
+    """Why a row of a manifest contradicts its audio of so many seconds, or None."""
     if "duration" in row:
         reason, _, told_s = time_fault("0", row["duration"], math.inf)
         if reason or abs(told_s - seconds) > END_TOLERANCE_S:

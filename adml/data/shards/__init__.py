@@ -1,0 +1,1 @@
+"""Sharded speech: decoded recordings in TFRecord files, with an index to read any of them."""

@@ -7,8 +7,6 @@ import io
 import json
 import logging
 import math
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from tqdm import tqdm
 
 from adml.audio.augmentation import SILENT_POWER
 from adml.audio.decoding import SAMPLE_RATE_HZ
+from adml.data.corpora.output import folder_in_the_making
 from adml.data.rows import SetAside
 from adml.data.simulation import Drawn, Simulation, clip_digest
 from adml.data.store import PcmStore
@@ -72,20 +71,21 @@ def write_noisy_set(
             f"{out} is there already, and earlier figures may be of it. Expected: a new folder. "
             "Choose another name."
         )
+    if not out.name.isprintable():
+        raise UsageError(
+            f"The name {out.name!r} cannot stand in a list. Expected: characters that can be "
+            "printed. Choose another name."
+        )
     store = PcmStore.build(sorted({str(speech / clip.path) for clip in trials.clips}), cache)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        part.mkdir(parents=True)
-        made, rows = _write_clips(trials, part, out.name, simulation, store, speech)
-        made = replace(made, name=name or f"{trials.name}-noisy")
-        _describe(part, made, rows)
-        os.replace(part, out)
+        with folder_in_the_making(out) as part:
+            made, rows = _write_clips(trials, part, out.name, simulation, store, speech)
+            made = replace(made, name=name or f"{trials.name}-noisy")
+            _describe(part, made, rows)
     except OSError as error:
         raise UsageError(
             f"Cannot write the set {out}: {error.strerror or error}. Choose another place."
         ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return made
 
 

@@ -7,7 +7,9 @@ list. The room comes first, then the noise, as in the cuts of training.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +22,8 @@ from adml.audio.decoding import SAMPLE_RATE_HZ, decode
 from adml.data.store import PcmStore
 from adml.data.trial_list import Clip
 from adml.errors import DataError, UsageError
+
+logger = logging.getLogger(__name__)
 
 _AUDIO = (".flac", ".mp3", ".ogg", ".opus", ".wav")
 _TRIES = 20
@@ -119,13 +123,24 @@ def _response(path: Path) -> np.ndarray:
 
 
 def _audio_below(folder: Path) -> list[str]:
-    """Paths of the audio files below a folder, relative to it, in order."""
-    paths = [path for path in folder.rglob("*") if path.suffix.lower() in _AUDIO]
+    """Paths of the audio files below a folder, relative to it, in order.
+
+    What has a name that cannot stand in a list is set aside and told.
+    """
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in _AUDIO]
+    found = sorted(_within(path, folder) for path in found if os.path.isfile(path))
+    paths = [path for path in found if path.isprintable()]
+    if len(paths) < len(found):
+        odd = next(path for path in found if not path.isprintable())
+        logger.warning(
+            "%s: %d recordings set aside, whose names cannot be printed. First: %r",
+            folder, len(found) - len(paths), odd,
+        )  # fmt: skip
     if not paths:
         raise DataError(
             f"No audio in {folder}. Expected: {', '.join(_AUDIO)} files below it. Check the path."
         )
-    return sorted(_within(path, folder) for path in paths)
+    return paths
 
 
 def _within(path: str | Path, folder: Path) -> str:

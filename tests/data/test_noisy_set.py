@@ -6,6 +6,8 @@ import csv
 import hashlib
 import json
 import math
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +183,37 @@ def test_whole_or_not_there(make, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="is there already"):
         make(seed=9)
     assert contents(tmp_path / "here" / "noisy") == before
+
+
+def test_names_that_cannot_stand_in_a_list_are_set_aside(root, make, tmp_path, caplog):
+    odd = [root / "noise" / name for name in ("a\tb.wav", "a\nb.wav", os.fsdecode(b"\xff.wav"))]
+    for path in odd:
+        shutil.copy(root / "noise" / "long.wav", path)
+    (root / "noise" / "folder.wav").mkdir()
+    (root / "noise" / "gone.wav").symlink_to("nowhere")
+    try:
+        made = contents(make("odd/noisy"))
+    finally:
+        for path in odd:
+            path.unlink()
+        (root / "noise" / "folder.wav").rmdir()
+        (root / "noise" / "gone.wav").unlink()
+    assert "3 recordings set aside, whose names cannot be printed" in caplog.text
+    assert "First: 'a\\tb.wav'" in caplog.text
+    assert made == contents(make("plain/noisy"))
+    with pytest.raises(UsageError, match="cannot stand in a list"):
+        make("here/no\tisy")
+
+
+def test_what_a_killed_call_left_is_replaced_and_nothing_else(make, tmp_path):
+    left = tmp_path / "noisy.part"
+    (left / "audio" / "00").mkdir(parents=True)
+    with pytest.raises(UsageError, match="noisy.part is there already"):
+        make("noisy")
+    assert (left / "audio" / "00").is_dir()
+    (left / ".unfinished").touch()
+    assert not [name for name in contents(make("noisy")) if "00/" in name]
+    assert not left.exists()
 
 
 def test_noise_that_is_none(root, tmp_path):

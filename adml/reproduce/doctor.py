@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -55,13 +57,19 @@ def examine(
             examined += _without_list(scale, table)
             for need in scale.needs:
                 if not need.tables or table.name in need.tables:
-                    command = need.command.replace("SPEECH", str(speech or "SPEECH"))
+                    command = _command(need, speech)
                     examined.append(
                         Examined(
                             scale.name, table.name, need.path, need.what, *found[need], command
                         )
                     )
     return examined
+
+
+def _command(need: Need, speech: Path | None) -> str:
+    """The command that makes a need, SPEECH being the folder; LIBRISPEECH is another word."""
+    place = shlex.quote(str(speech)) if speech else "SPEECH"
+    return re.sub(r"\bSPEECH\b", lambda _: place, need.command)
 
 
 def _without_list(scale: Scale, table: Table) -> list[Examined]:

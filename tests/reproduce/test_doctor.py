@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def test_what_is_told(experiments, capsys):
     assert [one["path"] for one in json.loads(capsys.readouterr().out)[:2]] == [
         "words", "train/words.tsv",
     ]  # fmt: skip
+
+
+def test_the_folder_stands_for_itself_alone(tmp_path):
+    commands = {one.path: one.command for one in examine(EXPERIMENTS, tmp_path / "my speech")}
+    words = shlex.split(commands["librispeech_dev/words.tsv"])
+    assert words[words.index("--source") + 1] == "LIBRISPEECH/dev-clean"
+    assert words[words.index("--out") + 1] == str(tmp_path / "my speech" / "librispeech_dev")
 
 
 def test_every_command_names_a_corpus_and_a_place_of_its_need():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +33,7 @@ def write_neighbours(
 
     Args:
         words: words or phrases; repeated ones count once.
-        path: the file, tab-separated with a header.
+        path: the file, tab-separated with a header; must not be there.
         pronounce: text -> ARPAbet symbols without boundaries, such as `G2P.phonemes`.
         count: neighbours of each word, where there are as many.
         workers: threads of the search, -1 for all cores; the file is the same.
@@ -43,10 +44,13 @@ def write_neighbours(
     Raises:
         DataError: fewer than two words can be pronounced.
         TextError: `count` is below 1.
-        UsageError: the file cannot be written.
+        UsageError: the file is there, or cannot be written.
     """
     path = Path(path)
+    if path.exists():
+        raise UsageError(f"{path} is there already. Expected: a new file. Choose another place.")
     texts, symbols = _pronounced(words, pronounce)
+    count = min(count, len(texts))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +63,8 @@ def write_neighbours(
             f"Cannot write {path}: {error.strerror}. Make room, or choose another place."
         ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return len(texts)
 
 

@@ -38,7 +38,7 @@ def test_rows_by_hand(tmp_path, caplog):
 
 
 def test_few_words_have_few_neighbours(tmp_path):
-    assert write_neighbours(["cat", "dog"], tmp_path / "near.tsv", say, count=9) == 2
+    assert write_neighbours(["cat", "dog"], tmp_path / "near.tsv", say, count=10**20) == 2
     assert len((tmp_path / "near.tsv").read_text().splitlines()) == 3
 
 
@@ -48,6 +48,12 @@ def test_mistakes_are_told_and_leave_nothing(tmp_path):
     with pytest.raises(TextError, match="1 or more"):
         write_neighbours(["cat", "dog"], tmp_path / "near.tsv", say, count=0)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UsageError, match="choose another place"):
+    with pytest.raises(UsageError, match="is there already"):
         write_neighbours(["cat", "dog"], tmp_path / "folder", say)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+    (tmp_path / "words.txt").write_text("cat\ndog\n")
+    with pytest.raises(UsageError, match="is there already"):
+        write_neighbours(["cat", "dog"], tmp_path / "words.txt", say)
+    assert (tmp_path / "words.txt").read_text() == "cat\ndog\n"
+    with pytest.raises(UsageError, match="choose another place"):
+        write_neighbours(["cat", "dog"], tmp_path / "words.txt" / "near.tsv", say)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "words.txt"]

@@ -41,6 +41,13 @@ def names(text: str) -> list[str]:
     return found
 
 
+def printable(text: str) -> str:
+    """A text that can stand in a list."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"expected characters to print, received {text!r}")
+    return text
+
+
 def run_argument(parser: argparse.ArgumentParser) -> None:
     """The run that a command looks at."""
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")

@@ -45,6 +45,8 @@ def libriphrase(arguments: argparse.Namespace) -> int:
     from adml.data.libriphrase import libriphrase_trials, official_fault
     from adml.data.libriphrase_pairs import read_pairs
 
+    if arguments.out.resolve() in {path.resolve() for path in arguments.csv}:
+        raise UsageError(f"{arguments.out} is read and written. Give another --out.")
     root = arguments.speech / arguments.audio if arguments.speech else None
     pairs = read_pairs(arguments.csv, root)
     trials = libriphrase_trials(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from adml import trial_commands
-from adml.arguments import cache_option, positive, seed
+from adml.arguments import cache_option, positive, printable, seed
 
 PROTOCOLS = ("csv", "phonmatchnet", "mmkws")
 SUBSETS = ("easy", "hard")
@@ -60,10 +60,11 @@ def _add_libriphrase(kinds, epilog: str | None) -> None:
     parser.add_argument(
         "--subset", choices=SUBSETS, required=True, help="negatives: random or similar phrases"
     )
-    parser.add_argument("--name", required=True, help="of the list")
+    parser.add_argument("--name", type=printable, required=True, help="of the list")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the list, a .tsv")
     parser.add_argument(
         "--audio",
+        type=printable,
         default="",
         metavar="FOLDER",
         help="folder of the recordings within the speech folder; put before their paths",
@@ -84,7 +85,9 @@ def _add_neighbours(kinds, epilog: str | None) -> None:
         "--words", required=True, metavar="FILE", help="a word or phrase a line; - for stdin"
     )
     parser.add_argument("--count", type=positive, default=10, metavar="N", help="of each word")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a .tsv")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="a new .tsv; never overwritten"
+    )
 
 
 def _add_noisy(kinds, epilog: str | None) -> None:
@@ -103,7 +106,9 @@ def _add_noisy(kinds, epilog: str | None) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the new set; never overwritten"
     )
-    parser.add_argument("--name", help="of the new list (default: the old one's, -noisy)")
+    parser.add_argument(
+        "--name", type=printable, help="of the new list (default: the old one's, -noisy)"
+    )
     cache_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 

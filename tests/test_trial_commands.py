@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -113,6 +114,14 @@ def test_libriphrase(run_cli, tmp_path, caplog):
     assert run_cli(*given, "--subset", "hard", "--overwrite")[0] == 0
     code, _, err = run_cli(*given, "--subset", "hard", "--speech", tmp_path)
     assert code == 3 and "No rows are left" in err
+    code, _, err = run_cli(*given, "--subset", "easy", "--out", tmp_path / "1word.csv")
+    assert code == 2 and "is read and written" in err
+    for folder in ("../lp", "/lp"):
+        code, _, err = run_cli(*given, "--subset", "easy", "--audio", folder)
+        assert code == 2 and "leaves the speech folder" in err
+    with pytest.raises(SystemExit) as end:
+        run_cli(*given, "--subset", "easy", "--name", os.fsdecode(b"\xff"))
+    assert end.value.code == 2
 
 
 def test_neighbours_of_a_file_and_of_stdin(run_cli, tmp_path, monkeypatch):

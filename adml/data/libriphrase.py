@@ -80,9 +80,14 @@ def libriphrase_trials(
         folder: put before the recordings' paths, which are then relative to the speech folder.
 
     Raises:
-        UsageError: another protocol or subset.
+        UsageError: another protocol or subset, or the folder leaves the speech folder.
         DataError: no trial, or trials of one label alone.
     """
+    if PurePosixPath(folder).is_absolute() or ".." in PurePosixPath(folder).parts:
+        raise UsageError(
+            f"The recordings' folder leaves the speech folder. Expected: a path within it. "
+            f"Received: {folder!r}."
+        )
     clips, texts, columns = {}, {}, ([], [], [])
     for trial in trials_of(pairs.rows, protocol, subset):
         path = (PurePosixPath(folder) / trial.path).as_posix()

@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ def _missing(pair: Pair, root: str | Path | None, checked: dict[str, bool]) -> s
     """Whether a recording of a pair is not there; answers are kept in `checked`."""
     for path in (pair.anchor, pair.comparison) if root is not None else ():
         if path not in checked:
-            checked[path] = (Path(root) / path).is_file()
+            checked[path] = os.path.isfile(Path(root) / path)
         if not checked[path]:
             return "audio file is missing"
     return None

@@ -197,9 +197,11 @@ def test_missing_recordings_are_set_aside(write, tmp_path, caplog):
     for name in ("a/1.wav", "b/1.wav", "b/2.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    pairs = read_pairs([write(HEADER + ROWS)], root=tmp_path)
+    too_long = ROWS.splitlines()[0].replace("b/1.wav", "b" * 300)
+    assert "bbb" in too_long
+    pairs = read_pairs([write(f"{HEADER}{ROWS}{too_long}\n")], root=tmp_path)
     assert [row.comparison for row in pairs.rows] == ["b/1.wav", "b/2.wav"]
-    assert "10 audio file is missing" in caplog.text
+    assert "11 audio file is missing" in caplog.text
     with pytest.raises(DataError, match="make no trials of both kinds"):
         libriphrase_trials(pairs, "csv", "hard", name="a")
 

@@ -176,7 +176,7 @@ def understand(
 
     Raises:
         Mixed: it is a part of another file, or another part.
-        Refused: it is an error, a page, or a file of another length.
+        Refused: it is an error, a page, empty, or a file of another length.
     """
     status, headers = response.status_code, response.headers
     if start and status == 416:
@@ -194,6 +194,8 @@ def understand(
         start, total = 0, _length(headers)
     if expected_bytes is not None and total not in (None, expected_bytes):
         raise Refused(f"has a file of {total} bytes; expected {expected_bytes}")
+    if total == 0:
+        raise Refused("has an empty file")
     total = expected_bytes if total is None else total
     return Answer(response, start, Origin(url, validator, total))
 

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 18
 _LONGEST_WAIT_S = 30.0
+_ANOTHER = "gave a file of another checksum"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ def fetch(
     raise DataError(
         f"{target.name} could not be fetched: {'; '.join(failures)}. Check the network and type "
         "the same again, which goes on where it stopped, or name a mirror."
+        f"{_first_time(target, known) if _ANOTHER in failures[-1] else ''}"
     )
 
 
@@ -269,5 +271,5 @@ class _Job:
         elif fault := _checksum_fault(self.part.path, self.checksum):
             self.part.discard()
             kind = Mixed if resumed else Refused
-            raise kind(f"gave a file of another checksum. {fault}")
+            raise kind(f"{_ANOTHER}. {fault}")
         self.part.finish(self.target)

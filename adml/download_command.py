@@ -43,9 +43,8 @@ def add_download(verbs) -> None:
 
 def download(arguments: argparse.Namespace) -> int:
     """Fetch and unpack sets and print their folders, or tell about them."""
-    from adml.data.fetch.connection import check_address
-    from adml.data.fetch.download import download, look, sources_table
     from adml.data.fetch.sources import SOURCES, find_source
+    from adml.data.fetch.state import look, sources_table
 
     sources = [find_source(name) for name in arguments.names]
     if arguments.list:
@@ -65,6 +64,10 @@ def download(arguments: argparse.Namespace) -> int:
                 "Fetch them without --offline."
             )
         return 0
+    # urllib3 opens a socket where it is imported
+    from adml.data.fetch.connection import check_address
+    from adml.data.fetch.download import download
+
     if arguments.mirror is not None:
         check_address(arguments.mirror)
     folders = [str(download(source, arguments.out, mirror=arguments.mirror)) for source in sources]

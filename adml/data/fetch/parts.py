@@ -110,6 +110,14 @@ def record_checksum(target: Path, sha256: str) -> None:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is published of a file: its length, and "sha256:..." or "md5:...", or None."""
+
+    size_bytes: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
 class Origin:
     """Of which version of which file a `.part` is the beginning.
 

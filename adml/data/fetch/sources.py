@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from adml.data.fetch.transfer import Known
+from adml.data.fetch.parts import Known
 from adml.errors import UsageError
 
 _OPENSLR = (

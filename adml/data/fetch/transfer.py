@@ -27,6 +27,7 @@ from adml.data.fetch.connection import (
     understand,
 )
 from adml.data.fetch.parts import (
+    Known,
     Origin,
     Part,
     beside,
@@ -43,14 +44,6 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 1 << 18
 _LONGEST_WAIT_S = 30.0
 _ANOTHER = "gave a file of another checksum"
-
-
-@dataclass(frozen=True)
-class Known:
-    """What is published of a file: its length, and "sha256:..." or "md5:...", or None."""
-
-    size_bytes: int | None = None
-    checksum: str | None = None
 
 
 def fetch(

@@ -7,8 +7,11 @@ import functools
 import hashlib
 import io
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -100,6 +103,13 @@ def test_each_stage_is_told_and_taken_up(site, source, tmp_path, patience):
     (tmp_path / "a-set").rename(tmp_path / "elsewhere")
     state = look(source, tmp_path)
     assert not state.missing and "fetched, to be unpacked" in state.text
+    state.archive.rename(tmp_path / "whole")
+    state.archive.write_bytes(BODY[:-1])
+    cut = look(source, tmp_path)
+    assert cut.missing and f"has {len(BODY) - 1} of {len(BODY)} bytes" in cut.text
+    state.archive.write_bytes(b"")
+    assert look(dataclasses.replace(source, known=Known()), tmp_path).missing
+    (tmp_path / "whole").replace(state.archive)
     download(source, tmp_path, patience=patience)
     assert look(source, tmp_path).text.startswith("unpacked in")
     assert [asked for _, asked in site.asked] == [None, "bytes=50-"]
@@ -140,6 +150,26 @@ def test_the_command_fetches(source, tmp_path, patience, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{tmp_path / 'a-set'}\n"
     assert main([*call, "--offline", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"a-set": f"unpacked in {tmp_path / 'a-set'}"}
+
+
+WATCHED = """
+import sys
+sys.addaudithook(lambda event, _: sys.exit(event) if event.startswith("socket.") else None)
+from adml.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("option", "code"), [("--offline", 3), ("--list", 0)])
+def test_a_process_that_fetches_nothing_opens_no_socket(tmp_path, option, code):
+    """Also not when it imports, as this one did long ago."""
+    process = subprocess.run(
+        [sys.executable, "-c", WATCHED, "data", "download", "musan", option, "--out", "nowhere"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert process.returncode == code, process.stderr
+    assert "musan" in process.stdout
 
 
 def test_offline_opens_no_socket(tmp_path, capsys, no_socket):

@@ -78,7 +78,7 @@ def unpack(
 
     Raises:
         UsageError: the folder is there, or another process unpacks into it.
-        DataError: no archive there, it is damaged, holds a member that is no file, leaves the
+        DataError: no archive there, it is damaged or empty, holds a member that is no file, leaves the
             folder or clashes with another, or exceeds a limit; or the disk is full.
     """
     archive, folder, limits = Path(archive), Path(folder), limits or Limits()
@@ -92,6 +92,8 @@ def unpack(
         part.mkdir()
         try:
             files = _unpack(archive, part, limits)
+            if not files:
+                raise DataError(f"{archive} holds no file. Remove it and fetch it anew.")
             for name, text in (notes or {}).items():
                 write_whole(part / name, text)
             part.replace(folder)

@@ -139,6 +139,10 @@ def test_what_is_no_archive(tmp_path, out):
     (tmp_path / "page").write_text("<html>no</html>" * 100)
     refused(tmp_path / "page", out, "is damaged")
     refused(tmp_path / "nothing", out, "is not there")
+    (tmp_path / "zeros").write_bytes(bytes(10240))
+    refused(tmp_path / "zeros", out, "holds no file")
+    folders = make_zip(tmp_path / "folders", [("set/", b"", None)])
+    refused(folders, out, "holds no file")
 
 
 @pytest.mark.parametrize(

@@ -51,13 +51,14 @@ def _recording(source: Path, line: Line, rows: list[Line]) -> Iterator[Item]:
         values["path"].removeprefix("audio/"),
         values["text"],
         values["speaker"],
-        words=tuple(_word(row.values, values["speaker"]) for row in rows),
+        words=tuple(word_of(row.values, values["speaker"]) for row in rows),
         span=span if None not in span else None,
         duration=values.get("duration"),
     )
 
 
-def _word(row: dict[str, str], speaker: str) -> Word:
+def word_of(row: dict[str, str], speaker: str) -> Word:
+    """The word of a row of words.tsv, with a fault where it is not of the recording's speaker."""
     fault = "" if row["speaker"] == speaker else "speaker is not that of manifest.tsv"
     try:
         index = int(row.get("index", "-1"))

@@ -15,6 +15,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from adml.audio.decoding import SAMPLE_RATE_HZ, decode
+from adml.data.corpora.plain import word_of
 from adml.data.corpora.sound import reason_of
 from adml.data.corpora.tables import Line, RowIndex, TextTable
 from adml.data.rows import END_TOLERANCE_S, path_fault, time_fault
@@ -171,13 +172,18 @@ def _recording(line: Line, future, words: RowIndex | None, found: Verified) -> I
     if reason:
         yield _fault("manifest.tsv", line, reason, f"{seconds:.3f} s decoded")
     for row in words.rows(line.values["path"]) if words else ():
-        reason = time_fault(row.values["start"], row.values["end"], seconds)[0]
-        if not reason and not row.values["word"].strip():
-            reason = "no word"
+        reason = _word_fault(row.values, line.values["speaker"], seconds)
         if reason:
             yield _fault("words.tsv", row, reason)
         else:
             found.words += 1
+
+
+def _word_fault(row: dict[str, str], speaker: str, seconds: float) -> str | None:
+    reason = time_fault(row["start"], row["end"], seconds)[0]
+    if not reason and not row["word"].strip():
+        return "no word"
+    return reason or word_of(row, speaker).fault or None
 
 
 def length_fault(row: dict[str, str], seconds: float) -> str | None:

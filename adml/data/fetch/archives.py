@@ -78,8 +78,8 @@ def unpack(
 
     Raises:
         UsageError: the folder is there, or another process unpacks into it.
-        DataError: no archive there, it is damaged or empty, holds a member that is no file, leaves the
-            folder or clashes with another, or exceeds a limit; or the disk is full.
+        DataError: no archive there, it is damaged or empty, holds a member that is no file, leaves
+            the folder or clashes with another, or exceeds a limit; or the disk is full.
     """
     archive, folder, limits = Path(archive), Path(folder), limits or Limits()
     with room_on_disk(folder), sole_writer(folder):

@@ -63,6 +63,8 @@ def test_a_true_set(folder, capsys):
         ("words.tsv", "a.wav\tno\tann\t0.5\t1.06\t1", "beyond the end of the audio"),
         ("words.tsv", "a.wav\tno\tann\t0.5\tinf\t1", "time is not finite"),
         ("words.tsv", "a.wav\t\tann\t0.5\t0.6\t1", "no word"),
+        ("words.tsv", "a.wav\tno\tann\t0.5\t0.6\tx", "index is not a number"),
+        ("words.tsv", "a.wav\tno\tbob\t0.5\t0.6\t1", "speaker is not that of manifest.tsv"),
         ("words.tsv", "c.wav\tno\tann\t0.5\t0.6\t1", "recording is not in manifest.tsv"),
         ("words.tsv", "a.wav\tno", "wrong number of fields"),
     ],

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from adml.data.corpora.tables import TextTable
+from adml.data.trial_list import TrialList
 from adml.errors import DataError
 from adml.evaluation.registry import Need, Scale, Table, read_registry, read_scale
 
@@ -89,9 +90,12 @@ def _look(need: Need, speech: Path | None) -> tuple[bool, str]:
     if path.suffix != ".tsv":
         return True, ""
     try:
+        if not need.columns:
+            trials = TrialList.read(path)
+            return True, f"{trials.num_trials:,} trials, {trials.protocol}"
         table = TextTable(path)
         spans = {"speech_start", "speech_end"} <= set(table.columns)
-        named = need.columns.split(", ") if need.columns else []
+        named = need.columns.split(", ")
         table.require(*(name for name in named if not (spans and name == "duration")))
         rows = sum(1 for line in table if not line.fault)
     except DataError as error:

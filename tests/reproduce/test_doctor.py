@@ -10,6 +10,7 @@ import pytest
 
 from adml.cli import main
 from adml.data.corpora.registry import CORPORA
+from adml.data.trial_list import Clip, TrialList
 from adml.evaluation.registry import read_registry, read_scale
 from adml.reproduce.doctor import SCALES, examine, format_examined
 
@@ -64,6 +65,23 @@ def test_what_is_told(experiments, capsys):
     assert [one["path"] for one in json.loads(capsys.readouterr().out)[:2]] == [
         "words", "train/words.tsv",
     ]  # fmt: skip
+
+
+def test_a_list_of_trials_is_read(experiments, tmp_path):
+    scale = SCALE.replace("other.csv", "other.tsv").replace(", tables: [table2]", "")
+    (experiments / "scale" / "open.yaml").write_text(scale)
+    speech = tmp_path / "speech"
+    speech.mkdir()
+    clips, columns = [Clip("a.wav", 0.0, 1.0, "a", "a")], ([0], [0], [1])
+    TrialList("mine", "csv-easy", clips, ["a"], *columns).write(speech / "other.tsv")
+
+    def found():
+        (one,) = [one for one in examine(experiments, speech, ["open"]) if "other" in one.path]
+        return one
+
+    assert found().there and found().found == "1 trials, csv-easy"
+    (speech / "other.tsv").write_text("no\nlist of trials\n")
+    assert not found().there and "damaged at line 1" in found().found
 
 
 def test_the_folder_stands_for_itself_alone(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EXAMPLES = 3
 """Trials of each label that are shown."""
 
@@ -113,7 +115,8 @@ def show(arguments: argparse.Namespace) -> int:
     examples = values.pop("examples")
     lines = [f"{name}: {_plain(value)}" for name, value in values.items()]
     lines += [f"  {e['label']}  {e['text']!r}  {e['clip']} says {e['said']!r}" for e in examples]
-    sys.stdout.write("\n".join(lines) + "\n")
+    # a list may be anybody's: what moves a terminal's cursor is shown, not done
+    sys.stdout.write("".join(_CONTROL.sub(lambda c: ascii(c[0])[1:-1], x) + "\n" for x in lines))
     return 0
 
 

@@ -240,6 +240,17 @@ def test_a_start_says_nothing_of_missing_gpus(tmp_path):
     assert not before or not tf.__version__.startswith(("2.16", "2.17"))
 
 
+def test_letters_that_the_terminal_lacks_are_spelt_out(tmp_path):
+    (tmp_path / "manifest.tsv").write_text("path\ttext\tspeaker\tduration\na.wav\tcafé\tann\t1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "adml", "data", "stats", str(tmp_path)],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"}, cwd=Path(__file__).parents[1],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("most frequent: caf\\xe9 (1)\n")
+
+
 @pytest.mark.parametrize(
     ("named", "code", "words"),
     [("absent", 2, ["'absent'", "--test-sets"]), ("train,test", 2, ["none to train on"])],

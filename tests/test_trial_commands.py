@@ -17,7 +17,7 @@ from adml.cli import main
 from adml.config import TrialsConfig
 from adml.data import libriphrase
 from adml.data.libriphrase_pairs import COLUMNS
-from adml.data.trial_list import TrialList
+from adml.data.trial_list import Clip, TrialList
 
 LIBRIPHRASE = f"""{",".join(("", *COLUMNS))}
 0,1.wav,1,yes,0.5,2.wav,2,yes,0.6,diffspk_positive,1,1
@@ -176,5 +176,10 @@ def test_show(run_cli, config, speech_folder, tmp_path):
     first = told["examples"][0]
     assert first["label"] == 1 and first["said"] == first["text"] == trials.clips[0].text
     assert all(e["said"] != e["text"] for e in told["examples"] if not e["label"])
+    clips, columns = [Clip("\x1b[2Ja.wav", 0.0, 1.0, "é", "é")], ([0], [0], [1])
+    TrialList("\x9b2J", "mine", clips, ["é"], *columns).write(tmp_path / "odd.tsv")
+    code, out, _ = run_cli("show", tmp_path / "odd.tsv")
+    assert code == 0 and out.replace("\n", "").isprintable()
+    assert "name: \\x9b2J\n" in out and "'é'  \\x1b[2Ja.wav says" in out
     code, out, err = run_cli("show", tmp_path / "none.tsv")
     assert (code, out) == (3, "") and "Cannot read the trial list" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def read_plain(source: Path, split: str) -> Iterator[Item]:
         if line.fault or not path:
             yield Rejected(f"{_LIST}:{line.number}", line.fault or "no path")
             continue
-        rows = list(words.rows(path)) if words and path not in seen else []
+        rows = sorted(words.rows(path), key=_place) if words and path not in seen else []
         seen.add(path)
         yield from _recording(source, line, rows)
     for line in words.odd if words else ():
@@ -55,6 +56,16 @@ def _recording(source: Path, line: Line, rows: list[Line]) -> Iterator[Item]:
         span=span if None not in span else None,
         duration=values.get("duration"),
     )
+
+
+def _place(row: Line) -> tuple[int, float]:
+    """Place of a row's word: as told, else by time, those without a time last."""
+    index = word_of(row.values, "").index
+    try:
+        start_s = float(row.values["start"])
+    except ValueError:
+        start_s = math.inf
+    return index, math.inf if math.isnan(start_s) else start_s
 
 
 def word_of(row: dict[str, str], speaker: str) -> Word:

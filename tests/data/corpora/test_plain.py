@@ -109,3 +109,9 @@ def test_no_manifest(prepared, source):
     (source / "manifest.tsv").unlink()
     with pytest.raises(DataError, match="is not there"):
         prepared("plain", source)
+
+
+def test_words_may_come_in_any_order(prepared, source):
+    rows = [f"audio/a.wav\t{word}\tann\t{at}\t0.9\t0" for word, at in (("two", 0.5), ("one", 0.1))]
+    write_lines(source / "words.tsv", WORDS, *rows)
+    assert [row[1] for row in prepared("plain", source).words] == ["one", "two"]

@@ -48,24 +48,31 @@ def _channel(source: Path, channel: Path) -> Iterator[Item]:
     for spoken in folders_of(channel / "WAVE"):
         speaker = spoken.name.upper().removeprefix(_SPEAKER)
         texts: dict[str, str] = {}
+        differing: set[str] = set()
         for path in scripts.pop(speaker, ()):
             try:
-                texts.update(_read_script(path))
+                for name, text in _read_script(path):
+                    if texts.setdefault(name, text) != text:
+                        differing.add(name)
             except DataError as error:
                 told = path.relative_to(source).as_posix()
                 yield Rejected(told, "list cannot be read", str(error))
-        yield from _speaker(source, spoken, speaker, texts)
+        yield from _speaker(source, spoken, speaker, texts, differing)
     for path in sorted(path for paths in scripts.values() for path in paths):
         yield Rejected(path.relative_to(source).as_posix(), "audio file is missing", "no folder")
 
 
-def _speaker(source: Path, spoken: Path, speaker: str, texts: dict[str, str]) -> Iterator[Item]:
+def _speaker(
+    source: Path, spoken: Path, speaker: str, texts: dict[str, str], differing: set[str]
+) -> Iterator[Item]:
     for path in walk_files(spoken, AUDIO_SUFFIXES, below=source):
         if isinstance(path, Rejected):
             yield path
             continue
         key, text = path.relative_to(source).as_posix(), texts.pop(path.stem.upper(), "")
-        if _NOT_UNDERSTOOD in text:
+        if path.stem.upper() in differing:
+            yield Rejected(key, "two transcripts that differ", text)
+        elif _NOT_UNDERSTOOD in text:
             yield Rejected(key, "speech that was not understood", text)
         else:
             yield Recording(path, key, _NOISE.sub(" ", text), speaker)
@@ -74,18 +81,16 @@ def _speaker(source: Path, spoken: Path, speaker: str, texts: dict[str, str]) ->
         yield Rejected(told, "audio file is missing", texts[name])
 
 
-def _read_script(path: Path) -> dict[str, str]:
-    """Text by recording: what was said where the script tells it, else the prompt."""
-    texts: dict[str, str] = {}
-    name = ""
+def _read_script(path: Path) -> list[tuple[str, str]]:
+    """Recordings and texts: what was said where the script tells it, else the prompt."""
+    told: list[tuple[str, str]] = []
     for line in read_lines(path):
         first, _, text = line.partition("\t")
         if first.strip():
-            name = first.strip().upper()
-            texts[name] = text.strip()
-        elif name and text.strip():
-            texts[name] = text.strip()
-    return texts
+            told.append((first.strip().upper(), text.strip()))
+        elif told and text.strip():
+            told[-1] = (told[-1][0], text.strip())
+    return told
 
 
 KING_ASR_066 = Corpus(

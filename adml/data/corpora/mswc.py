@@ -31,6 +31,8 @@ def read_mswc(source: Path, split: str) -> Iterator[Item]:
         for line in table:
             if line.fault:
                 yield Rejected(f"{table.path.name}:{line.number}", line.fault)
+            elif not told and line.values["SET"].upper() not in _SETS.values():
+                yield Rejected(line.values["LINK"], "set is not known", line.values["SET"])
             elif split == ALL or (told or line.values["SET"].upper()) == _SETS[split]:
                 yield _clip(clips, line)
             seen += 1

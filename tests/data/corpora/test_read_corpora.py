@@ -203,3 +203,15 @@ def test_king_asr(prepared, king, below, tmp_path):
         "no text": 2,
         "speech that was not understood": 1,
     }
+
+
+def test_king_asr_with_two_texts_of_a_recording(prepared, king):
+    script = king / "DATA/CHANNEL0/SCRIPT"
+    write_lines(
+        script / "SPEAKER0010.txt", "000100001\tCall home, now.", "\t<SPK/> call home <NON/> now",
+        "000100002\tAnother prompt",
+    )  # fmt: skip
+    aside = prepared("king_asr_066", king).set_aside
+    start = "DATA/CHANNEL0/WAVE/SPEAKER0010/SESSION0/"
+    assert aside[f"{start}000100002.WAV", "recording"] == "two transcripts that differ"
+    assert (f"{start}000100001.WAV", "recording") not in aside

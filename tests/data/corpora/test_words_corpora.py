@@ -123,6 +123,12 @@ def test_mswc_with_odd_lines(prepared, mswc):
     write_lines(mswc / "en/en_train.csv", *lines)
     made = prepared("mswc", mswc, split="train")
     assert made.set_aside == {("en_train.csv:3", "recording"): "wrong number of fields"}
+    rows = ["TRAIN,one/a.opus,one,True,s1,MALE", "TRIAN,one/d.opus,one,True,s4,MALE"]
+    write_lines(mswc / "en/en_splits.csv", f"SET,{lines[0]}", *rows)
+    for split in ("train", "all"):
+        made = prepared("mswc", mswc, split=split)
+        assert made.set_aside == {("one/d.opus", "recording"): "set is not known"}
+    (mswc / "en/en_splits.csv").unlink()
     write_lines(mswc / "en/en_train.csv", lines[0])
     with pytest.raises(DataError, match="are empty"):
         prepared("mswc", mswc, split="train")

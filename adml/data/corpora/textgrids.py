@@ -10,8 +10,8 @@ from praatio.utilities.errors import PraatioException
 from adml.data.corpora.recording import Word
 from adml.errors import DataError
 
-SILENCES = frozenset(("", "sil", "sp", "<eps>", "<sil>", "<silence>", "silence"))
-"""Labels of intervals in which nothing is said."""
+SILENCES = frozenset(("", "sil", "sp", "<eps>", "<sil>", "<silence>"))
+"""Labels of intervals in which nothing is said; "silence" is a word that is."""
 
 UNKNOWN = frozenset(("<unk>", "spn", "[bracketed]", "[unk]"))
 """Labels of what is said and was not known to the aligner."""

@@ -215,3 +215,9 @@ def test_textgrids_that_are_cut_short_or_no_textgrids(tmp_path):
         write_lines(tmp_path / f"{name}.TextGrid", *text)
         with pytest.raises(DataError, match=f"{name}.TextGrid cannot be read. Expected: a TextGr"):
             read_textgrid(tmp_path / f"{name}.TextGrid")
+
+
+def test_the_word_silence_is_no_silence(tmp_path):
+    words = [(0.0, 0.1, "sil"), (0.1, 0.5, "the"), (0.5, 0.9, "silence"), (0.9, 1.0, "sp")]
+    found = read_textgrid(write_lines(tmp_path / "a.TextGrid", *textgrid(words)))
+    assert [(word.text, word.index) for word in found] == [("the", 0), ("silence", 1)]

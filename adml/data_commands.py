@@ -94,6 +94,10 @@ def _add_shard(verbs) -> None:
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help="shards made at a time (default: cores)"
     )
+    parser.add_argument(
+        "--beam", nargs=argparse.REMAINDER, metavar="OPTION",
+        help="by Apache Beam (extra beam); all that follows are options of its pipeline",
+    )  # fmt: skip
 
 
 def _add_verify(verbs) -> None:
@@ -156,7 +160,11 @@ def shard(arguments: argparse.Namespace) -> int:
     from adml.data.shards.making import make_shards
 
     described = make_shards(
-        arguments.source, arguments.out, shard_mb=arguments.shard_mb, jobs=arguments.jobs
+        arguments.source,
+        arguments.out,
+        shard_mb=arguments.shard_mb,
+        jobs=arguments.jobs,
+        beam=arguments.beam,
     )
     if arguments.json:
         _print_json(described)

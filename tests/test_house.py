@@ -69,6 +69,7 @@ DISTRIBUTIONS = {
     "g2p_en": "g2p-en",
     "tf_keras": "tf-keras",
     "espeakng_loader": "espeakng-loader",
+    "apache_beam": "apache-beam",
     "google_crc32c": "google-crc32c",
 }
 

@@ -172,14 +172,15 @@ def _recording(line: Line, future, words: RowIndex | None, found: Verified) -> I
     if reason:
         yield _fault("manifest.tsv", line, reason, f"{seconds:.3f} s decoded")
     for row in words.rows(line.values["path"]) if words else ():
-        reason = _word_fault(row.values, line.values["speaker"], seconds)
+        reason = word_fault(row.values, line.values["speaker"], seconds)
         if reason:
             yield _fault("words.tsv", row, reason)
         else:
             found.words += 1
 
 
-def _word_fault(row: dict[str, str], speaker: str, seconds: float) -> str | None:
+def word_fault(row: dict[str, str], speaker: str, seconds: float) -> str | None:
+    """Why a row of words.tsv contradicts its recording's speaker and length, or None."""
     reason = time_fault(row["start"], row["end"], seconds)[0]
     if not reason and not row["word"].strip():
         return "no word"

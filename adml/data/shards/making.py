@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -45,7 +45,12 @@ SHARD_MB = 128
 
 
 def make_shards(
-    source: Path, out: Path, *, shard_mb: int = SHARD_MB, jobs: int | None = None
+    source: Path,
+    out: Path,
+    *,
+    shard_mb: int = SHARD_MB,
+    jobs: int | None = None,
+    beam: Sequence[str] | None = None,
 ) -> dict:
     """Write a set as shards, an index and lists. What cannot be used is set aside and listed.
 
@@ -58,12 +63,14 @@ def make_shards(
         out: new folder.
         shard_mb: samples of a shard, in units of 10**6 bytes.
         jobs: processes; all cores where None.
+        beam: options of an Apache Beam pipeline that makes the shards in their stead; its workers
+            must see both folders.
 
     Returns:
         What shards.json holds.
 
     Raises:
-        UsageError: a folder does not fit.
+        UsageError: a folder does not fit, or Apache Beam is not installed.
         DataError: the lists cannot be used, no recording can, or a process was killed.
     """
     _check(source, out)
@@ -73,7 +80,14 @@ def make_shards(
         for path in part.iterdir():
             if path.name not in known:
                 path.unlink()
-        _make_all(plan, shards, jobs or os.cpu_count() or 1)
+        work = (
+            Job(source, shard, plan.columns, plan.word_columns, tuple(plan.recordings(number)))
+            for number, shard in enumerate(shards)
+        )
+        if beam is None:
+            _make_all(work, shards, jobs or os.cpu_count() or 1, plan.rows)
+        else:
+            _in_pipeline(work, beam)
         described = _join(plan, shards, part)
         for shard in shards:
             notes_of(shard).unlink()
@@ -121,13 +135,20 @@ def _taken_up(out: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _make_all(plan: Plan, shards: list[Path], jobs: int) -> None:
+def _in_pipeline(work: Iterator[Job], options: Sequence[str]) -> None:
+    try:
+        from adml.data.shards.pipeline import make_in_pipeline
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"Apache Beam cannot be used: {error}. Expected: the extra beam. Type "
+            "pip install -c constraints.txt -e '.[beam]', or leave out --beam."
+        ) from error
+    make_in_pipeline(work, options)
+
+
+def _make_all(work: Iterator[Job], shards: list[Path], jobs: int, rows: int) -> None:
     """Make the shards in `jobs` processes, or in this one if that is all."""
-    work = (
-        Job(plan.source, shard, plan.columns, plan.word_columns, tuple(plan.recordings(number)))
-        for number, shard in enumerate(shards)
-    )
-    with tqdm(total=plan.rows, desc="sharding", unit="recording", disable=None) as progress:
+    with tqdm(total=rows, desc="sharding", unit="recording", disable=None) as progress:
         if jobs == 1 or len(shards) == 1:
             for job in work:
                 make_shard(job)

@@ -15,9 +15,7 @@ from typing import BinaryIO
 from adml.audio.decoding import SAMPLE_RATE_HZ
 from adml.data.corpora.recording import WORD, Rejected
 from adml.data.corpora.sound import reason_of
-from adml.data.corpora.tables import Line
-from adml.data.corpora.verify import length_fault
-from adml.data.rows import time_fault
+from adml.data.corpora.verify import length_fault, word_fault
 from adml.data.shards.form import FORM, MANIFEST
 from adml.data.shards.plan import Planned
 from adml.data.shards.records import FRAME_BYTES, example, frame
@@ -149,17 +147,18 @@ class _Shard:
 
     def _words(self, planned: Planned, seconds: float) -> Iterator[dict[str, str]]:
         """The words that can be used, their ends cut to the audio as the manifest tells it."""
-        told_s = float(planned.line.values.get("duration", "inf"))
+        recording = planned.line.values
+        told_s = float(recording.get("duration", "inf"))
+        limit_s = seconds if math.isinf(told_s) else told_s
         for line in planned.words:
-            fault, end_s = _word_fault(line, seconds if math.isinf(told_s) else told_s)
+            word = line.values
+            fault = _word_fault(word, recording["speaker"], limit_s)
             if fault:
-                values = line.values
-                detail = f"{values['word']!r} {values['start']} {values['end']}"
-                self._reject(Rejected(values["path"], fault, detail, WORD))
-            elif end_s > told_s:
-                yield line.values | {"end": repr(told_s)}
+                detail = f"{word['word']!r} {word['start']} {word['end']}"
+                self._reject(Rejected(word["path"], fault, detail, WORD))
             else:
-                yield line.values
+                cut = {"end": repr(told_s)} if float(word["end"]) > told_s else {}
+                yield word | cut
 
     def _write(self, record: bytes) -> None:
         self._file.write(record)
@@ -171,19 +170,13 @@ class _Shard:
         self.notes["set_aside"].append(told)
 
 
-def _word_fault(line: Line, seconds: float) -> tuple[str | None, float]:
-    """Why a row of words.tsv cannot be used, or None, and its end in seconds as written."""
-    values = line.values
-    reason, _, _ = time_fault(values["start"], values["end"], seconds)
-    if reason:
-        return reason, math.nan
-    if not values["word"].strip():
-        return "no word", math.nan
+def _word_fault(word: dict[str, str], speaker: str, seconds: float) -> str | None:
+    """Why a row of words.tsv cannot be used, or None."""
     try:
-        int(values.get("index", "-1")), float(values.get("confidence", "nan"))
+        float(word.get("confidence", "nan"))
     except ValueError:
-        return "index or confidence is not a number", math.nan
-    return None, float(values["end"])
+        return "confidence is not a number"
+    return word_fault(word, speaker, seconds)
 
 
 def _features(values: dict[str, str], words: list[dict[str, str]], raw: bytes) -> dict[str, list]:

@@ -175,7 +175,12 @@ def _make_ahead(
     """Have all shards made, with no more than `ahead` jobs in memory."""
     waiting: deque[tuple[int, Future]] = deque()
     for job in work:
-        waiting.append((len(job.planned), pool.submit(make_shard, job)))
+        # a worker that is started here lets interrupts wait until it knows what to do with them
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            waiting.append((len(job.planned), pool.submit(make_shard, job)))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if len(waiting) == ahead:
             count, future = waiting.popleft()
             future.result()
@@ -187,7 +192,9 @@ def _make_ahead(
 
 def _begin_worker() -> None:
     """A worker ends by Ctrl-C without a word, and with its parent, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def end_with_parent() -> None:
         multiprocessing.parent_process().join()

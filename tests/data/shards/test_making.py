@@ -246,23 +246,35 @@ def is_running(process: str) -> bool:
         return False
 
 
+ADML = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from adml.cli import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are seen in /proc")
-def test_workers_end_with_a_killed_process_and_their_shards_stay(tmp_path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_workers_end_with_their_process_and_their_shards_stay(tmp_path, sent, code):
+    """Killed, it is sent the signal alone; Ctrl-C of a terminal goes to its workers too."""
     names = [f"{number:03d}.flac" for number in range(60)]
     root = write_set(tmp_path / "set", [MANIFEST, *(f"{name}\tyes\tann\t8.0" for name in names)])
     soundfile.write(root / names[0], 0.1 * np.sin(np.arange(8 * RATE_HZ) / 9), RATE_HZ)
     for name in names[1:]:
         (root / name).symlink_to(names[0])
-    command = [sys.executable, "-m", "adml", "data", "shard", str(root), "--out"]
+    command = [sys.executable, "-c", ADML, "data", "shard", str(root), "--out"]
     command += [str(tmp_path / "out"), "--shard-mb", "1", "--jobs", "2"]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
     try:
         while not list(tmp_path.glob("out.part/*.json")) and process.poll() is None:
             time.sleep(0.005)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        send = os.killpg if sent == signal.SIGINT else os.kill
+        send(process.pid, sent)
+        _, told = process.communicate()
+    assert process.returncode == code and "Traceback" not in told
     assert len(children) >= 2 and not (tmp_path / "out").exists()
     latest = time.monotonic() + 20
     while any(map(is_running, children)) and time.monotonic() < latest:

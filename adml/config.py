@@ -91,13 +91,27 @@ class CutConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Noise, reverberation and masks (paper, section 4.1; ranges chosen as in common recipes)."""
+    """Backgrounds, rooms and masks (paper, section 4.1; ranges chosen as in common recipes)."""
 
     noise: tuple[str, ...] = option(("noise",), text="sets of noise; an empty list = none")
-    noise_probability: float = option(0.5, low=0.0, high=1.0)
+    noise_probability: float = option(
+        0.5, low=0.0, high=1.0, text="of any background: noise, music or babble, in equal parts"
+    )
     noise_snr_db: tuple[float, float] = option((0.0, 15.0), low=-40.0, high=100.0)
+    music: tuple[str, ...] = option((), text="sets of music")
+    music_snr_db: tuple[float, float] = option((5.0, 15.0), low=-40.0, high=100.0)
+    babble: tuple[str, ...] = option((), text="sets of speech, of which 3 to 7 talk at once")
+    babble_snr_db: tuple[float, float] = option((13.0, 20.0), low=-40.0, high=100.0)
     impulse_responses: tuple[str, ...] = option((), text="folders of room impulse responses")
     reverberation_probability: float = option(0.5, low=0.0, high=1.0)
+    speed_probability: float = option(0.0, low=0.0, high=1.0)
+    speed_range: tuple[float, float] = option(
+        (0.9, 1.1), low=0.5, high=2.0, text="times as fast; the pitch goes with it"
+    )
+    codec_probability: float = option(0.0, low=0.0, high=1.0)
+    codecs: tuple[str, ...] = option(
+        ("mu_law", "gsm", "ima_adpcm"), text="of mu_law, a_law, gsm, ima_adpcm, vorbis, opus"
+    )
     gain_db: tuple[float, float] = option((-10.0, 5.0), low=-60.0, high=40.0, text="chosen")
     time_masks: int = option(1, low=0, high=10, text="chosen")
     time_mask_frames: int = option(5, low=0, high=100, text="chosen")

@@ -16,6 +16,9 @@ SAMPLE_RATE_HZ = 16000
 LONGEST_WINDOW_MS = 32.0
 """The Fourier transform of the features takes 512 samples."""
 
+CODECS = ("mu_law", "a_law", "gsm", "ima_adpcm", "vorbis", "opus")
+"""What `adml.audio.codecs` knows, which configurations may not import."""
+
 Rule = tuple[bool, str, str, Any]
 """Whether it holds, the dotted path, what is expected, what was received."""
 
@@ -94,8 +97,16 @@ def _of_data(config: Config) -> Iterator[Rule]:
         f"at most 1 together with cut.padding_probability, {c.padding_probability:g}",
         c.context_probability,
     )
-    for name, (low, high) in (("noise_snr_db", a.noise_snr_db), ("gain_db", a.gain_db)):
+    for name in ("noise_snr_db", "music_snr_db", "babble_snr_db", "speed_range", "gain_db"):
+        low, high = getattr(a, name)
         yield low <= high, f"augmentation.{name}", "the lower end first", [low, high]
+    unknown = [codec for codec in a.codecs if codec not in CODECS]
+    yield (
+        not unknown and (bool(a.codecs) or not a.codec_probability),
+        "augmentation.codecs",
+        f"some of {', '.join(CODECS)}",
+        unknown or "none",
+    )
 
 
 def _of_model(config: Config) -> Iterator[Rule]:

@@ -232,6 +232,26 @@ def test_noise_and_impulse_responses_are_found_or_named(tiny, speech_cache, g2p,
     assert np.isfinite(source.batch(0, 0)["waveform"]).all()
 
 
+def test_music_babble_speed_and_codec_reach_the_batches(tiny, speech_cache, g2p):
+    """Each alone changes a batch; a set that is not there is named."""
+    off = ["augmentation.noise=[]", "augmentation.gain_db=[0, 0]"]
+    certain = [*off, "augmentation.noise_probability=1"]
+    plain = build_source(tiny(*off), speech_cache, g2p).batch(0, 0)
+    for options in (
+        [*certain, "augmentation.music=[noise]"],
+        [*certain, "augmentation.babble=[noise]"],
+        [*off, "augmentation.speed_probability=1"],
+        [*off, "augmentation.codec_probability=1", "augmentation.codecs=[mu_law]"],
+    ):
+        batch = build_source(tiny(*options), speech_cache, g2p).batch(0, 0)
+        same = batch["waveform"].shape == plain["waveform"].shape
+        assert not same or not np.array_equal(batch["waveform"], plain["waveform"]), options
+        assert np.isfinite(batch["waveform"]).all()
+    for kind in ("music", "babble"):
+        with pytest.raises(DataError, match="nothing"):
+            build_source(tiny(f"augmentation.{kind}=[nothing]"), speech_cache, g2p)
+
+
 def test_training_has_the_length_and_rates_asked_for(tiny, speech_cache, g2p):
     training = build_training(
         tiny(

@@ -44,7 +44,8 @@ def root(tmp_path_factory) -> Path:
 
 def sets_of(config: Config) -> set[str]:
     """Folders that a configuration names."""
-    items = [*config.data.train, *config.augmentation.noise, *config.augmentation.impulse_responses]
+    a = config.augmentation
+    items = [*config.data.train, *a.noise, *a.music, *a.babble, *a.impulse_responses]
     lists = config.evaluation.trials
     items += [trials.folder for trials in lists] + [trials.vocabulary for trials in lists]
     return {item.partition(":")[0] for item in items if item}

@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from adml.audio.decoding import decode
 from adml.config import Config
 from adml.data.batches import BatchSource
 from adml.data.cutting import Cutter
+from adml.data.disturbance import BABBLE_VOICES, Background, Disturber, StoredResponses
 from adml.data.segments import SegmentTable, build_segments
 from adml.data.store import PcmStore
 from adml.data.words import read_clips, read_words
 from adml.errors import ConfigError, DataError
 from adml.text.g2p import G2P
+
+RESPONSE_SUFFIXES = (".wav", ".flac", ".opus")
 
 
 def set_path(root: str, item: str) -> tuple[Path, str]:
@@ -90,25 +92,20 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
     """The batches: segments, decoded speech, noise and impulse responses."""
     segments = build_segments_of(config)
     store = PcmStore.build(segments.utterances, cache / "pcm")
-    a, c, b = config.augmentation, config.cut, config.batches
-    noise_paths = [path for item in a.noise for path in _noise_paths(config.data.root, item)]
-    noise = PcmStore.build(noise_paths, cache / "pcm") if noise_paths else None
+    c, b, masks = config.cut, config.batches, config.augmentation
+    noise = _store(config, config.augmentation.noise, cache)
     cutter = Cutter(
         jitter_ms=c.jitter_ms,
         context_probability=c.context_probability,
         context_seconds=c.context_seconds,
         padding_probability=c.padding_probability,
         padding_seconds=c.padding_seconds,
-        gain_db=a.gain_db,
-        impulse_responses=_impulse_responses(config) if a.reverberation_probability > 0 else (),
-        reverberation_probability=a.reverberation_probability,
-        noise=noise,
-        noise_probability=a.noise_probability,
-        noise_snr_db=a.noise_snr_db,
-        time_masks=a.time_masks,
-        time_mask_frames=a.time_mask_frames,
-        frequency_masks=a.frequency_masks,
-        frequency_mask_bins=a.frequency_mask_bins,
+        quiet_noise=noise,
+        disturber=_build_disturber(config, noise, cache),
+        time_masks=masks.time_masks,
+        time_mask_frames=masks.time_mask_frames,
+        frequency_masks=masks.frequency_masks,
+        frequency_mask_bins=masks.frequency_mask_bins,
         window_ms=config.features.window_ms,
         shift_ms=config.features.shift_ms,
         mel_bins=config.features.mel_bins,
@@ -129,23 +126,51 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
     )
 
 
-def _noise_paths(root: str, item: str) -> list[str]:
-    folder, prefix = set_path(root, item)
-    return list(read_clips(folder, path_prefix=prefix).path)
+def _build_disturber(config: Config, noise: PcmStore | None, cache: Path) -> Disturber:
+    a = config.augmentation
+    kinds = (
+        (noise, a.noise_snr_db, (1, 1)),
+        (_store(config, a.music, cache), a.music_snr_db, (1, 1)),
+        (_store(config, a.babble, cache), a.babble_snr_db, BABBLE_VOICES),
+    )
+    return Disturber(
+        speed_probability=a.speed_probability,
+        speed_range=a.speed_range,
+        gain_db=a.gain_db,
+        impulse_responses=_impulse_responses(config, cache),
+        reverberation_probability=a.reverberation_probability,
+        backgrounds=[Background(*kind) for kind in kinds if kind[0] is not None],
+        background_probability=a.noise_probability,
+        codec_probability=a.codec_probability,
+        codecs=a.codecs,
+    )
 
 
-def _impulse_responses(config: Config) -> tuple[np.ndarray, ...]:
-    paths = []
+def _store(config: Config, sets: Sequence[str], cache: Path) -> PcmStore | None:
+    """The recordings of sets of sounds, decoded; None where no set is named."""
+    folders = [set_path(config.data.root, item) for item in sets]
+    paths = [
+        path for folder, prefix in folders for path in read_clips(folder, path_prefix=prefix).path
+    ]
+    return PcmStore.build(paths, cache / "pcm") if paths else None
+
+
+def _impulse_responses(config: Config, cache: Path) -> Sequence[np.ndarray]:
+    """The impulse responses of all folders, read when they are drawn."""
+    paths: list[str] = []
+    if not config.augmentation.reverberation_probability:
+        return ()
     for item in config.augmentation.impulse_responses:
         folder, prefix = set_path(config.data.root, item)
         found = sorted(
-            path
+            str(path)
             for path in (folder / prefix).rglob("*")
-            if path.suffix in (".wav", ".flac", ".opus")
+            if path.suffix.lower() in RESPONSE_SUFFIXES
         )
         if not found:
             raise DataError(
-                f"No impulse responses in {folder / prefix}. Expected: wav, flac or opus files."
+                f"No impulse responses in {folder / prefix}. Expected: files that end in "
+                f"{', '.join(RESPONSE_SUFFIXES)}."
             )
         paths += found
-    return tuple(decode(path) for path in paths)
+    return StoredResponses(PcmStore.build(paths, cache / "pcm")) if paths else ()

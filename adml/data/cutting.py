@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from adml.audio.augmentation import add_noise, draw_masks, gain, pad_quietly, reverberate
+from adml.audio.augmentation import draw_masks, pad_quietly
 from adml.audio.decoding import SAMPLE_RATE_HZ
+from adml.data.disturbance import (
+    Background,
+    Disturber,
+    below,
+    check_probabilities,
+    check_ranges,
+    rms,
+)
 from adml.data.store import PcmStore
-from adml.errors import DataError, UsageError
 
 MIN_SAMPLES = 400
 """No cut is shorter than this, the paper's analysis window."""
@@ -23,8 +28,7 @@ class Cutter:
     First the place: both edges move by up to `jitter_ms`; then, one of the two at most, the cut is
     widened into the neighbouring speech by U(0, context_seconds) on each side, or quiet of
     U(0, padding_seconds) is put on each side: the quietest stretch of the same recording, a noise
-    recording at a low level, or white noise at a low level. Then level, reverberation and noise.
-    The defaults for noise and reverberation follow the paper, section 4.1; all else is chosen.
+    recording at a low level, or white noise at a low level. Then it is disturbed. All is chosen.
 
     Args:
         jitter_ms: largest move of an edge, either way, kept within the recording.
@@ -32,11 +36,8 @@ class Cutter:
         padding_probability, padding_seconds: quiet before and after; the two probabilities
             together are at most 1.
         padding_level_db: range of the level of added quiet, in dB below full scale.
-        gain_db: range of the change of level.
-        impulse_responses: float32 [R] each, 16 kHz; cut to `impulse_response_seconds`.
-        reverberation_probability: of an utterance, where there are impulse responses.
-        noise: recordings of noise, or None.
-        noise_probability, noise_snr_db: of an utterance, and the range of its SNR.
+        quiet_noise: recordings of noise for the added quiet, or None.
+        disturber: what is done to the cut; the default `Disturber()` where None.
         time_masks, time_mask_frames: number and largest width of the time masks; a mask covers
             at most a fifth of the frames.
         frequency_masks, frequency_mask_bins: the same over mel bins.
@@ -55,13 +56,8 @@ class Cutter:
         padding_probability: float = 0.0,
         padding_seconds: float = 0.45,
         padding_level_db: tuple[float, float] = (-80.0, -50.0),
-        gain_db: tuple[float, float] = (-10.0, 5.0),
-        impulse_responses: Sequence[np.ndarray] = (),
-        impulse_response_seconds: float = 0.3,
-        reverberation_probability: float = 0.5,
-        noise: PcmStore | None = None,
-        noise_probability: float = 0.5,
-        noise_snr_db: tuple[float, float] = (0.0, 15.0),
+        quiet_noise: PcmStore | None = None,
+        disturber: Disturber | None = None,
         time_masks: int = 1,
         time_mask_frames: int = 5,
         frequency_masks: int = 1,
@@ -70,21 +66,16 @@ class Cutter:
         shift_ms: float = 10.0,
         mel_bins: int = 40,
     ):
-        _check_probabilities(
+        check_probabilities(
             context_probability=context_probability,
             padding_probability=padding_probability,
             context_and_padding_probability=context_probability + padding_probability,
-            reverberation_probability=reverberation_probability,
-            noise_probability=noise_probability,
         )
-        _check_ranges(
+        check_ranges(
             padding_level_db=padding_level_db,
-            gain_db=gain_db,
-            noise_snr_db=noise_snr_db,
             jitter_ms=(0, jitter_ms),
             context_seconds=(0, context_seconds),
             padding_seconds=(0, padding_seconds),
-            impulse_response_seconds=(0, impulse_response_seconds),
             time_masks=(0, time_masks),
             time_mask_frames=(0, time_mask_frames),
             frequency_masks=(0, frequency_masks),
@@ -96,12 +87,10 @@ class Cutter:
         self.jitter = jitter_ms / 1000.0
         self.context_probability, self.context_seconds = context_probability, context_seconds
         self.padding_probability, self.padding_seconds = padding_probability, padding_seconds
-        self.padding_level_db, self.gain_db = padding_level_db, gain_db
-        longest = max(1, int(impulse_response_seconds * SAMPLE_RATE_HZ))
-        self.impulse_responses = [_from_direct_path(item, longest) for item in impulse_responses]
-        self.reverberation_probability = reverberation_probability
-        self.noise, self.noise_probability = noise, noise_probability
-        self.noise_snr_db = noise_snr_db
+        self.padding_level_db = padding_level_db
+        quiet_level_db = (0.0, 0.0)  # of no account: the quiet is given a level of its own
+        self._quiet = Background(quiet_noise, quiet_level_db) if quiet_noise is not None else None
+        self.disturber = disturber or Disturber()
         self.time_masks, self.time_mask_frames = time_masks, time_mask_frames
         self.frequency_masks, self.frequency_mask_bins = frequency_masks, frequency_mask_bins
         self.window, self.shift = _samples(window_ms), _samples(shift_ms)
@@ -128,14 +117,7 @@ class Cutter:
             float32 [T], T >= 400.
         """
         speech = self._cut(rng, store, code, start_s, end_s, limit_s)
-        speech = gain(speech, float(rng.uniform(*self.gain_db)))
-        if self.impulse_responses and rng.random() < self.reverberation_probability:
-            response = self.impulse_responses[_below(rng, len(self.impulse_responses))]
-            speech = reverberate(speech, response)
-        if self.noise is not None and rng.random() < self.noise_probability:
-            piece = self._noise_piece(rng, len(speech))
-            speech = add_noise(speech, piece, float(rng.uniform(*self.noise_snr_db)))
-        return speech.astype(np.float32, copy=False)
+        return self.disturber.disturb(rng, speech)
 
     def masks(
         self, rng: np.random.Generator, num_samples: np.ndarray
@@ -192,7 +174,7 @@ class Cutter:
         """Quiet on both sides; the speech fades in and out, so that its edges do not click."""
         before, after = (int(seconds * SAMPLE_RATE_HZ) for seconds in rng.uniform(0, longest_s, 2))
         level_db = float(rng.uniform(*self.padding_level_db))
-        kind = _below(rng, 3)
+        kind = below(rng, 3)
         fade = np.linspace(0, 1, min(_FADE_SAMPLES, len(speech) // 2), dtype=np.float32)
         speech = speech.copy()
         speech[: len(fade)] *= fade
@@ -200,29 +182,17 @@ class Cutter:
         quiet = None
         if kind == 0:
             quiet = _real_quiet(store.quiet(code), speech)
-        elif kind == 1 and self.noise is not None:
-            piece = self._noise_piece(rng, before + after)
-            quiet = piece * (10 ** (level_db / 20) / max(_rms(piece), 1e-6))
+        elif kind == 1 and self._quiet is not None:
+            piece = self._quiet.piece(rng, before + after)
+            quiet = piece * (10 ** (level_db / 20) / max(rms(piece), 1e-6))
         if quiet is None or len(quiet) == 0:
             return pad_quietly(speech, before, after, level_db, rng)
         quiet = np.resize(quiet, before + after).astype(np.float32)
         return np.concatenate([quiet[:before], speech, quiet[before:]])
 
-    def _noise_piece(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        """A random stretch of a random noise recording, repeated where it is too short."""
-        code = _below(rng, len(self.noise))
-        start = _below(rng, max(1, int(self.noise.lengths[code]) - length + 1))
-        piece = self.noise.read_samples(code, start, start + length)
-        return piece if len(piece) == length else np.resize(piece, length)
-
 
 def _samples(milliseconds: float) -> int:
     return round(SAMPLE_RATE_HZ * milliseconds / 1000)
-
-
-def _below(rng: np.random.Generator, count: int) -> int:
-    """A random integer from 0 to count - 1; `Generator.integers` is ten times slower for one."""
-    return int(rng.random() * count)
 
 
 def _at_least_a_window(store: PcmStore, code: int, start_s: float, end_s: float) -> np.ndarray:
@@ -237,37 +207,4 @@ def _at_least_a_window(store: PcmStore, code: int, start_s: float, end_s: float)
 
 def _real_quiet(quiet: np.ndarray, speech: np.ndarray) -> np.ndarray | None:
     """The recording's quiet, or None where it is not 20 dB below the speech (no pause in it)."""
-    return quiet if _rms(quiet) < 0.1 * _rms(speech) else None
-
-
-def _rms(samples: np.ndarray) -> float:
-    return float(np.sqrt(np.dot(samples, samples) / max(1, len(samples))))
-
-
-def _from_direct_path(response: np.ndarray, longest: int) -> np.ndarray:
-    """An impulse response from just before its peak, cut to `longest` samples, faded at the end."""
-    response = np.asarray(response, np.float32).reshape(-1)
-    if not len(response) or not np.isfinite(response).all() or not response.any():
-        raise DataError("An impulse response is empty, silent or not finite. Leave it out.")
-    first = max(0, int(np.argmax(np.abs(response))) - 16)
-    response = response[first : first + longest].copy()
-    tail = len(response) // 5
-    response[len(response) - tail :] *= np.linspace(1, 0, tail, dtype=np.float32)
-    return response
-
-
-def _check_probabilities(**probabilities: float) -> None:
-    for name, value in probabilities.items():
-        if not 0.0 <= value <= 1.0 + 1e-9:
-            raise UsageError(
-                f"{name.replace('_and_', ' + ')} is no probability. Expected: 0 to 1. "
-                f"Received: {value}."
-            )
-
-
-def _check_ranges(**ranges: tuple[float, float]) -> None:
-    for name, (low, high) in ranges.items():
-        if not (np.isfinite([low, high]).all() and low <= high):
-            raise UsageError(
-                f"{name} is no range. Expected: finite, low <= high. Received: {low} to {high}."
-            )
+    return quiet if rms(quiet) < 0.1 * rms(speech) else None

@@ -12,6 +12,7 @@ import pytest
 
 from adml.data.batches import BatchSource
 from adml.data.cutting import Cutter
+from adml.data.disturbance import Background, Disturber
 from adml.data.store import PcmStore
 from adml.errors import DataError, UsageError
 from adml.text.phonemes import to_classes, to_ids
@@ -32,8 +33,12 @@ def store(segments, cache):
 def source_of(segments, store, spell, **options):
     response = np.zeros(800, np.float32)
     response[[10, 300]] = [1.0, 0.4]
+    disturber = Disturber(
+        impulse_responses=[response], speed_probability=0.3, codec_probability=0.3,
+        backgrounds=[Background(store, (0.0, 15.0)), Background(store, (13.0, 20.0), (3, 7))],
+    )  # fmt: skip
     cutter = Cutter(
-        noise=store, impulse_responses=[response], context_probability=0.3, padding_probability=0.3
+        disturber=disturber, quiet_noise=store, context_probability=0.3, padding_probability=0.3
     )
     defaults = {
         "g2p": spell, "keywords_per_batch": 6, "utterances_per_keyword": 2, "seed": 5,
@@ -88,7 +93,7 @@ def test_texts_are_all_spellings_that_are_drawn(segments, store, spell):
 
 
 def test_text_ids_are_distinct_and_utterances_belong_to_them(segments, store, spell):
-    plain = Cutter(jitter_ms=0, gain_db=(0, 0), noise_probability=0, time_masks=0)
+    plain = Cutter(jitter_ms=0, disturber=Disturber(gain_db=(0, 0)), time_masks=0)
     source = source_of(segments, store, spell, cutter=plain)
     for position in range(source.batches_per_epoch):
         batch = source.batch(3, position)

@@ -168,7 +168,7 @@ def test_the_papers_corpora_are_asked_for_in_one_message(tmp_path, capsys):
     given = ["reproduce", "all", "--scale", "paper", "--out", str(tmp_path / "runs")]
     assert main(given) == 2
     told = capsys.readouterr().err
-    for path in ("king_asr_066/words.tsv", "wsj/manifest.tsv", "noise/manifest.tsv", "rir:"):
+    for path in ("king_asr_066/words.tsv", "wsj/manifest.tsv", "musan/manifest.tsv", "rir:"):
         assert f"\n  {path}" in told
     for subset in ("easy", "hard"):
         assert f"\n  libriphrase/libriphrase-csv-{subset}.tsv: " in told

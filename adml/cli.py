@@ -290,7 +290,7 @@ def _add_benchmark(verbs) -> None:
     parser = _verb(
         verbs,
         "benchmark",
-        "Measure utterances per CPU-second of the encoder and the training step.",
+        "Measure the speed of the encoder, the training step and the making of batches.",
         commands.benchmark,
     )
     parser.add_argument("--batch", type=positive, default=64, metavar="B")

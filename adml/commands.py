@@ -180,19 +180,23 @@ def benchmark(arguments: argparse.Namespace) -> int:
     """Print the benchmark."""
     from adml.benchmark import benchmark, drawn_benchmark, format_benchmark
     from adml.experiment import default_cache
+    from adml.input_benchmark import format_input_benchmark, input_benchmark
     from adml.step_benchmark import format_step_benchmark, step_benchmark
 
     values = benchmark(arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16)
+    made = {}
     if arguments.speech is not None or arguments.config is not None:
+        config, cache = _config(arguments), arguments.cache or default_cache()
         values["drawn"] = drawn_benchmark(
-            _config(arguments), arguments.cache or default_cache(), arguments.batch,
-            arguments.rounds, bfloat16=arguments.bfloat16,
-        )  # fmt: skip
+            config, cache, arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16
+        )
+        made = input_benchmark(config, cache)
     step = step_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
     if arguments.json:
-        _print_json({"encoder": values, "step": step})
+        _print_json({"encoder": values, "step": step, "input": made})
     else:
         sys.stdout.write(f"{format_benchmark(values)}\n{format_step_benchmark(step)}\n")
+        sys.stdout.write(format_input_benchmark(made, step["step_per_second"]) + "\n" * bool(made))
     return 0
 
 

@@ -38,9 +38,9 @@ def step_benchmark(keywords: int = 64, *, rounds: int = 3, steps: int = 4, seed:
         seed: of the corpus.
 
     Returns:
-        `step`, `encoder`: utterances per CPU-second; `share`: step / encoder; `wait_fraction`:
-        share of the step's wall time spent waiting for a batch; `batch_size`; `seconds`: mean
-        length of an utterance.
+        `step`, `encoder`: utterances per CPU-second; `share`: step / encoder; `step_per_second`:
+        utterances a second of wall time; `wait_fraction`: share of that time spent waiting for a
+        batch; `batch_size`; `seconds`: mean length of an utterance.
     """
     with tempfile.TemporaryDirectory() as folder:
         training = build_training(
@@ -75,6 +75,7 @@ def step_benchmark(keywords: int = 64, *, rounds: int = 3, steps: int = 4, seed:
         "step": step,
         "encoder": encoder_rate,
         "share": step / encoder_rate,
+        "step_per_second": rounds * steps * size / taken,
         "wait_fraction": waited / taken,
         "batch_size": size,
         "seconds": float(np.mean(lengths)) / SAMPLE_RATE_HZ,

@@ -33,6 +33,7 @@ FLOORS = {
     "experiment": 4,
     "evaluate": 4,
     "benchmark": 4,
+    "input_benchmark": 4,
     "step_benchmark": 4,
     "gradients": 4,
     "quickstart": 4,

@@ -12,5 +12,6 @@ def test_the_share_is_that_of_the_two_rates():
     assert values["batch_size"] == 8
     assert values["share"] == pytest.approx(values["step"] / values["encoder"])
     assert 0.3 < values["seconds"] < 1.5
+    assert values["step_per_second"] > 0
     assert 0 <= values["wait_fraction"] <= 1
     assert f"{values['share']:.0%}" in format_step_benchmark(values)

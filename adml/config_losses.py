@@ -57,6 +57,7 @@ class KeywordLossConfig:
     margin: float | None = option(None, low=0.0, high=2.0, text="chosen; null: that of the kind")
     exponent: float = option(3.0, low=1.0, text="chosen: t")
     balance: float = option(0.7, low=0.0, high=1.0, text="chosen: lambda of SphereFace2")
+    chunk: int = option(16384, low=1, text="chosen: more classes are taken so many at a time")
     ramp_start_epoch: float = option(10.0, low=0.0, text="chosen: the margin is 0 before")
     ramp_end_epoch: float = option(30.0, low=0.0, text="chosen: the margin is whole after")
 

@@ -148,5 +148,6 @@ def build_losses(config: Config, num_classes: int) -> keras.layers.Layer:
         keyword_initial_margin_fraction=margin_fraction(
             0.0, start_epoch=k.ramp_start_epoch, end_epoch=k.ramp_end_epoch
         ),
+        keyword_chunk=k.chunk,
         ctc_weight=config.losses.ctc_weight,
     )

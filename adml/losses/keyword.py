@@ -45,24 +45,39 @@ def sphereface2(
     """
     cosine = at_least_float32(cosine)
     scale, margin, bias = (matching(value, cosine) for value in (scale, margin, bias))
-    target = _target_cosine(cosine, labels)
-    if variant == "C":
-        positive = scale * (_warp(target, exponent) - margin) + bias
-        negative = scale * _warp(cosine, exponent) + (scale * margin + bias)
-    elif variant == "A":
-        # Past pi the angle cannot grow: a straight line of the same value at the seam instead.
-        widened = _add_angle(target, margin, past_pi=target - (1 - tf.cos(margin)))
-        narrowed = cosine * tf.cos(margin) + _sine(cosine) * tf.sin(margin)
-        positive = scale * _warp(widened, exponent) + bias
-        negative = scale * _warp(narrowed, exponent) + bias
-    else:
-        raise ValueError(
-            f"sphereface2: unknown variant. Expected: 'A' or 'C'. Received: {variant!r}."
-        )
+    terms = {"scale": scale, "margin": margin, "bias": bias, "exponent": exponent}
+    positive = own_logits(_target_cosine(cosine, labels), **terms, variant=variant)
+    negative = other_logits(cosine, **terms, variant=variant)
     is_own, zero = _is_target(cosine, labels), tf.zeros([], cosine.dtype)
     others = tf.where(is_own, zero, tf.nn.softplus(negative))
     losses = balance * tf.nn.softplus(-positive) + (1 - balance) * tf.reduce_sum(others, axis=1)
     return tf.where(tf.convert_to_tensor(labels) >= 0, losses, tf.zeros_like(losses))
+
+
+def own_logits(cosine, *, scale, margin, bias, exponent, variant) -> tf.Tensor:
+    """Logits p of SphereFace2, for the cosine to the own class; all of one shape and type."""
+    if variant == "C":
+        return scale * (_warp(cosine, exponent) - margin) + bias
+    if variant != "A":
+        raise ValueError(
+            f"sphereface2: unknown variant. Expected: 'A' or 'C'. Received: {variant!r}."
+        )
+    # Past pi the angle cannot grow: a straight line of the same value at the seam instead.
+    widened = _add_angle(cosine, margin, past_pi=cosine - (1 - tf.cos(margin)))
+    return scale * _warp(widened, exponent) + bias
+
+
+def other_logits(cosine, *, scale, margin, bias, exponent, variant) -> tf.Tensor:
+    """Logits n_j of SphereFace2, for the cosines to other classes."""
+    if variant == "C":
+        return scale * _warp(cosine, exponent) + (scale * margin + bias)
+    narrowed = cosine * tf.cos(margin) + _sine(cosine) * tf.sin(margin)
+    return scale * _warp(narrowed, exponent) + bias
+
+
+def widened_logits(cosine, *, scale, margin) -> tf.Tensor:
+    """Logits s cos(theta + m) of AAM-Softmax, for the cosine to the own class."""
+    return scale * _add_angle(cosine, margin, past_pi=cosine - margin * tf.sin(margin))
 
 
 def sphereface2_bias(
@@ -130,9 +145,8 @@ def aam_softmax(cosine, labels, *, scale=32.0, margin=0.2) -> tf.Tensor:
     """
     cosine = at_least_float32(cosine)
     scale, margin = matching(scale, cosine), matching(margin, cosine)
-    target = _target_cosine(cosine, labels)
-    widened = _add_angle(target, margin, past_pi=target - margin * tf.sin(margin))
-    logits = scale * tf.where(_is_target(cosine, labels), widened[:, tf.newaxis], cosine)
+    own = widened_logits(_target_cosine(cosine, labels), scale=scale, margin=margin)
+    logits = tf.where(_is_target(cosine, labels), own[:, tf.newaxis], scale * cosine)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=_safe(labels), logits=logits)
     return tf.where(tf.convert_to_tensor(labels) >= 0, losses, tf.zeros_like(losses))
 

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.losses import keyword
-from adml.numerics.similarity import cosine_similarity, matching
+from adml.losses.keyword_chunks import aam_softmax_in_chunks, sphereface2_in_chunks
+from adml.numerics.similarity import at_least_float32, cosine_similarity, matching
 
 __all__ = ["KEYWORD_MARGINS", "AdaptiveMargins", "KeywordClassifier", "LearnableScale"]
 
@@ -99,6 +100,8 @@ class KeywordClassifier(keras.layers.Layer):
             default of the kind.
         initial_margin_fraction: share of the margin in force at the first step, for which the
             bias is balanced.
+        chunk: more classes than this are taken so many at a time, in memory that does not grow
+            with their number (`adml.losses.keyword_chunks`); the values are the same.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class KeywordClassifier(keras.layers.Layer):
         balance: float = 0.7,
         variant: str = "C",
         initial_margin_fraction: float = 1.0,
+        chunk: int = 16384,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -132,6 +136,7 @@ class KeywordClassifier(keras.layers.Layer):
             "balance": balance,
             "variant": variant,
             "initial_margin_fraction": initial_margin_fraction,
+            "chunk": chunk,
         }
         self.class_weights = self.add_weight(
             name=f"{self.name}/class_weights",
@@ -146,20 +151,19 @@ class KeywordClassifier(keras.layers.Layer):
         margin_fraction scales the margin (the ramp of training).
         """
         settings = self.settings
-        cosine = cosine_similarity(embeddings, self.class_weights)
-        margin = settings["margin"] * matching(margin_fraction, cosine)
-        if settings["kind"] == "aam_softmax":
-            return keyword.aam_softmax(cosine, labels, scale=settings["scale"], margin=margin)
-        return keyword.sphereface2(
-            cosine,
-            labels,
-            scale=settings["scale"],
-            margin=margin,
-            exponent=settings["exponent"],
-            balance=settings["balance"],
-            bias=self.bias,
-            variant=settings["variant"],
-        )
+        embeddings = at_least_float32(embeddings)
+        terms = {"scale": settings["scale"],
+                 "margin": settings["margin"] * matching(margin_fraction, embeddings)}  # fmt: skip
+        function, in_chunks = keyword.aam_softmax, aam_softmax_in_chunks
+        if settings["kind"] == "sphereface2":
+            function, in_chunks = keyword.sphereface2, sphereface2_in_chunks
+            terms |= {name: settings[name] for name in ("exponent", "balance", "variant")}
+            terms["bias"] = self.bias
+        if settings["num_classes"] > settings["chunk"]:
+            return in_chunks(
+                embeddings, self.class_weights, labels, chunk=settings["chunk"], **terms
+            )
+        return function(cosine_similarity(embeddings, self.class_weights), labels, **terms)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -44,7 +44,7 @@ class TotalLoss(keras.layers.Layer):
         keyword_kind: "sphereface2", "aam_softmax", "triplet" or "none".
         keyword_margin: None: the default of the kind.
         keyword_initial_margin_fraction: share of the margin at the first step (see
-            `KeywordClassifier`).
+            `KeywordClassifier`). keyword_chunk: classes at a time, where there are more.
         dtype: of the constants and class weights: "float32", or "float64" for a float64 model.
 
     Raises:
@@ -66,7 +66,7 @@ class TotalLoss(keras.layers.Layer):
         keyword_weight: float = 1.0, keyword_kind: str = "sphereface2",
         keyword_scale: float = 32.0, keyword_margin: float | None = None,
         keyword_exponent: float = 3.0, keyword_balance: float = 0.7, keyword_variant: str = "C",
-        keyword_initial_margin_fraction: float = 1.0,
+        keyword_initial_margin_fraction: float = 1.0, keyword_chunk: int = 16384,
         adversarial_phoneme_weight: float = 1.0, adversarial_utterance_weight: float = 1.0,
         ctc_weight: float = 0.0, name: str = "total_loss", dtype: str = "float32",
     ) -> None:  # fmt: skip
@@ -95,7 +95,7 @@ class TotalLoss(keras.layers.Layer):
             self.keyword_classifier = KeywordClassifier(
                 num_keyword_classes, embedding_dim, keyword_kind, keyword_scale, keyword_margin,
                 keyword_exponent, keyword_balance, keyword_variant,
-                keyword_initial_margin_fraction,
+                keyword_initial_margin_fraction, keyword_chunk,
                 trainable=keyword_weight != 0, name="keyword_classifier", dtype=dtype,
             )  # fmt: skip
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adml.config import Config
 
 EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
 
@@ -84,3 +89,18 @@ def config_options(parser: argparse.ArgumentParser) -> None:
         "--speech", type=Path, metavar="DIR", help="folder of aligned speech sets (data.root)"
     )
     cache_option(parser)
+
+
+def read_config(arguments: argparse.Namespace, default: Path | None = None) -> Config:
+    """The experiment that `config_options` describe; `default` is the file where none is named.
+
+    Raises:
+        ConfigError: it is missing or wrong.
+    """
+    from adml.config import load_config
+
+    overrides = list(arguments.overrides)
+    if arguments.speech is not None:
+        root = json.dumps(str(arguments.speech.resolve()), ensure_ascii=False)
+        overrides.append(f"data.root={root}")
+    return load_config(arguments.config or default, overrides)

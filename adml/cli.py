@@ -23,6 +23,7 @@ from adml.arguments import (
     seed,
     share,
 )
+from adml.benchmark_command import add_benchmark
 from adml.data_commands import add_data
 from adml.errors import AdmlError, DataError
 from adml.reproduce_options import add_options, reproduce
@@ -118,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_results,
         _add_report,
         _add_gradients,
-        _add_benchmark,
+        add_benchmark,
     ):
         add(verbs)
     return parser
@@ -283,18 +284,4 @@ def _add_gradients(verbs) -> None:
     parser.add_argument("--batches", type=positive, default=4, metavar="N", help="to average over")
     moved_speech_option(parser)
     cache_option(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def _add_benchmark(verbs) -> None:
-    parser = _verb(
-        verbs,
-        "benchmark",
-        "Measure the speed of the encoder, the training step and the making of batches.",
-        commands.benchmark,
-    )
-    parser.add_argument("--batch", type=positive, default=64, metavar="B")
-    parser.add_argument("--rounds", type=positive, default=5, metavar="N")
-    config_options(parser)
-    parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
     parser.add_argument("--json", action="store_true", help="print JSON")

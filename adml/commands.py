@@ -6,8 +6,8 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
+from adml.arguments import read_config
 from adml.errors import AdmlError
 
 SHORTEST_SECONDS = 0.025
@@ -38,7 +38,7 @@ def train(arguments: argparse.Namespace) -> int:
 
     described = arguments.out / "config.yaml"
     own = arguments.resume and not arguments.overrides and described.is_file()
-    config = _config(arguments, default=described if own else None)
+    config = read_config(arguments, default=described if own else None)
     train(config, arguments.out, resume=arguments.resume, cache=arguments.cache, report=True)
     sys.stdout.write(f"{arguments.out}\n")
     return 0
@@ -174,41 +174,6 @@ def gradients(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(format_gradients(rows) + "\n")
     return 0
-
-
-def benchmark(arguments: argparse.Namespace) -> int:
-    """Print the benchmark."""
-    from adml.benchmark import benchmark, drawn_benchmark, format_benchmark
-    from adml.experiment import default_cache
-    from adml.input_benchmark import format_input_benchmark, input_benchmark
-    from adml.step_benchmark import format_step_benchmark, step_benchmark
-
-    values = benchmark(arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16)
-    made = {}
-    if arguments.speech is not None or arguments.config is not None:
-        config, cache = _config(arguments), arguments.cache or default_cache()
-        values["drawn"] = drawn_benchmark(
-            config, cache, arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16
-        )
-        made = input_benchmark(config, cache)
-    step = step_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
-    if arguments.json:
-        _print_json({"encoder": values, "step": step, "input": made})
-    else:
-        sys.stdout.write(f"{format_benchmark(values)}\n{format_step_benchmark(step)}\n")
-        sys.stdout.write(format_input_benchmark(made, step["step_per_second"]) + "\n" * bool(made))
-    return 0
-
-
-def _config(arguments, default: Path | None = None):
-    from adml.config import load_config
-
-    overrides = list(arguments.overrides)
-    if arguments.speech is not None:
-        overrides.append(
-            f"data.root={json.dumps(str(arguments.speech.resolve()), ensure_ascii=False)}"
-        )
-    return load_config(arguments.config or default, overrides)
 
 
 def _print_json(values) -> None:

@@ -6,7 +6,7 @@ import functools
 
 import pytest
 
-from adml.benchmark import drawn_benchmark, encoder_benchmark, format_benchmark
+from adml.benchmarks.encoder import drawn_benchmark, encoder_benchmark, format_benchmark
 from adml.config import load_config
 from adml.models.acoustic import AcousticEncoder
 
@@ -14,7 +14,7 @@ from adml.models.acoustic import AcousticEncoder
 @pytest.fixture(autouse=True)
 def small_encoder(monkeypatch):
     small = functools.partial(AcousticEncoder, channels=8, dilations=(2,), scale=2, bottleneck=4)
-    monkeypatch.setattr("adml.benchmark.AcousticEncoder", small)
+    monkeypatch.setattr("adml.benchmarks.encoder.AcousticEncoder", small)
 
 
 def test_a_small_run():

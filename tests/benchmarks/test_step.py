@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adml.step_benchmark import format_step_benchmark, step_benchmark
+from adml.benchmarks.step import format_step_benchmark, step_benchmark
 
 
 def test_the_share_is_that_of_the_two_rates():

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from adml.benchmark import encoder_stepper
+from adml.benchmarks.encoder import encoder_stepper
 from adml.build.training import Training, build_training
 from adml.config import Config, load_config
 from adml.data.synthetic import read_vocabulary

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from adml.benchmarks.batches import format_input_benchmark, input_benchmark
 from adml.config import load_config
-from adml.input_benchmark import format_input_benchmark, input_benchmark
 
 
 def test_clean_and_configured_batches_are_made(tiny_overrides, speech_cache):

@@ -1,0 +1,60 @@
+"""The command `adml benchmark`: its options, and what it does with them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from adml.arguments import EXIT_CODES, config_options, positive, read_config
+
+
+def add_benchmark(verbs) -> None:
+    """Declare the command and its options."""
+    text = "Measure the speed of the encoder, the training step and the making of batches."
+    parser = verbs.add_parser("benchmark", help=text, description=text, epilog=EXIT_CODES)
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    parser.set_defaults(command=benchmark)
+    parser.add_argument("--batch", type=positive, default=64, metavar="B")
+    parser.add_argument("--rounds", type=positive, default=5, metavar="N")
+    config_options(parser)
+    parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
+    parser.add_argument(
+        "--classes", type=positive, nargs="+", metavar="C",
+        help="measure the keyword classifier alone, with 500 utterances and so many classes",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def benchmark(arguments: argparse.Namespace) -> int:
+    """Measure and print."""
+    values, text = _classes(arguments) if arguments.classes else _training(arguments)
+    sys.stdout.write((json.dumps(values, indent=2) if arguments.json else text) + "\n")
+    return 0
+
+
+def _classes(arguments: argparse.Namespace) -> tuple[list, str]:
+    from adml.benchmarks.classifier import classifier_benchmark, format_classifier_benchmark
+
+    rows = classifier_benchmark(arguments.classes)
+    return rows, format_classifier_benchmark(rows)
+
+
+def _training(arguments: argparse.Namespace) -> tuple[dict, str]:
+    from adml.benchmarks.batches import format_input_benchmark, input_benchmark
+    from adml.benchmarks.encoder import benchmark, drawn_benchmark, format_benchmark
+    from adml.benchmarks.step import format_step_benchmark, step_benchmark
+    from adml.experiment import default_cache
+
+    values, made = benchmark(arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16), {}
+    if arguments.speech is not None or arguments.config is not None:
+        config, cache = read_config(arguments), arguments.cache or default_cache()
+        values["drawn"] = drawn_benchmark(
+            config, cache, arguments.batch, arguments.rounds, bfloat16=arguments.bfloat16
+        )
+        made = input_benchmark(config, cache)
+    step = step_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
+    text = [format_benchmark(values), format_step_benchmark(step)]
+    if made:
+        text.append(format_input_benchmark(made, step["step_per_second"]))
+    return {"encoder": values, "step": step, "input": made}, "\n".join(text)

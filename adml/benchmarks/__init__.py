@@ -1,0 +1,1 @@
+"""How fast the parts of training are, and what memory they take."""

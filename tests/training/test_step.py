@@ -34,9 +34,11 @@ def small_model() -> ADML:
     return model
 
 
-def small_losses() -> TotalLoss:
+def small_losses(keyword_chunk: int) -> TotalLoss:
     set_seeds(2)
-    return TotalLoss(num_keyword_classes=CLASSES, embedding_dim=DIM)
+    return TotalLoss(
+        num_keyword_classes=CLASSES, embedding_dim=DIM, keyword_chunk=keyword_chunk
+    )
 
 
 def paper_groups(model, losses) -> dict[str, Group]:
@@ -63,9 +65,11 @@ def descent_groups(model, losses) -> dict[str, Group]:
     }
 
 
-def make_step(strategy, *, loss_scope: str = "global") -> TrainingStep:
+def make_step(
+    strategy, *, loss_scope: str = "global", keyword_chunk: int = CLASSES
+) -> TrainingStep:
     with strategy.scope():
-        model, losses = small_model(), small_losses()
+        model, losses = small_model(), small_losses(keyword_chunk)
         groups = descent_groups(model, losses)
     return TrainingStep(strategy, model, losses, LogMel(), groups, loss_scope=loss_scope)
 
@@ -113,7 +117,8 @@ def one(single_step, batch, eagerly):
 
 @pytest.fixture(scope="module")
 def two(mirrored, batch):
-    return trained_on(make_step(mirrored), batch)
+    """Two replicas; they take the keyword classes a chunk at a time, the single one all at once."""
+    return trained_on(make_step(mirrored, keyword_chunk=4), batch)
 
 
 def updates(result, name: str) -> list[np.ndarray]:
@@ -122,7 +127,7 @@ def updates(result, name: str) -> list[np.ndarray]:
 
 
 def test_every_trainable_variable_is_in_one_group():
-    model, losses = small_model(), small_losses()
+    model, losses = small_model(), small_losses(CLASSES)
     groups = paper_groups(model, losses)
     grouped = [id(v) for group in groups.values() for v in group.variables]
     wanted = [id(v) for v in model.trainable_variables + losses.trainable_variables]
@@ -140,7 +145,7 @@ def test_every_trainable_variable_is_in_one_group():
 
 
 def test_only_the_network_decays_and_is_clipped():
-    groups = paper_groups(small_model(), small_losses())
+    groups = paper_groups(small_model(), small_losses(CLASSES))
     assert {name: group.clip_norm for name, group in groups.items()} == {
         "network": 5.0,
         "constants": None,
@@ -158,7 +163,7 @@ def test_only_the_network_decays_and_is_clipped():
 
 
 def test_without_a_bound_nothing_is_clipped():
-    model, losses = small_model(), small_losses()
+    model, losses = small_model(), small_losses(CLASSES)
     groups = make_groups(
         model,
         losses,

@@ -83,13 +83,16 @@ def noisy(arguments: argparse.Namespace) -> int:
     from adml.experiment import default_cache
 
     trials, cache = TrialList.read(arguments.file), (arguments.cache or default_cache()) / "pcm"
-    simulation = make_simulation(
-        arguments.noise,
-        arguments.rir,
-        snr_db=tuple(arguments.snr),
-        seed=arguments.seed,
-        cache=cache,
-    )
+    kinds = [
+        (name, folder, tuple(snr_db))
+        for name, folder, snr_db in (
+            ("noise", arguments.noise, arguments.snr),
+            ("music", arguments.music, arguments.music_snr),
+            ("babble", arguments.babble, arguments.babble_snr),
+        )
+        if folder is not None
+    ]
+    simulation = make_simulation(kinds, arguments.rir, seed=arguments.seed, cache=cache)
     made = write_noisy_set(
         trials,
         arguments.out,

@@ -95,13 +95,17 @@ def _add_noisy(kinds, epilog: str | None) -> None:
     parser = _kind(kinds, "noisy", text, trial_commands.noisy, epilog)
     parser.add_argument("file", type=Path, metavar="LIST", help="a list of trials")
     _speech(parser)
-    parser.add_argument(
-        "--noise", type=Path, required=True, metavar="DIR", help="of recordings of noise"
-    )
+    for name, prefix, what, snr_db in (
+        ("noise", "", "noise", (0.0, 15.0)),
+        ("music", "music-", "music", (5.0, 15.0)),
+        ("babble", "babble-", "speech, of which 3 to 7 talk at once", (13.0, 20.0)),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="DIR", help=f"of recordings of {what}")
+        parser.add_argument(
+            f"--{prefix}snr", type=float, nargs=2, default=snr_db, metavar=("LOW", "HIGH"),
+            help=f"range of its ratio in decibels (default: {snr_db[0]:g} {snr_db[1]:g})",
+        )  # fmt: skip
     parser.add_argument("--rir", type=Path, metavar="DIR", help="of room impulse responses")
-    parser.add_argument(
-        "--snr", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="in decibels"
-    )
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="the new set; never overwritten"

@@ -27,9 +27,12 @@ from adml.errors import DataError, UsageError
 logger = logging.getLogger(__name__)
 
 COLUMNS = (
-    "path", "text", "speaker", "duration", "source", "start", "end", "noise", "noise_start",
-    "snr_db", "impulse_response", "sha256",
+    "path", "text", "speaker", "duration", "source", "start", "end", "background", "recordings",
+    "recording_starts", "snr_db", "impulse_response", "sha256",
 )  # fmt: skip
+SEPARATOR = "|"
+"""Between the recordings of babble, and between their starts."""
+
 LIST, MANIFEST, SETTINGS = "trials.tsv", "manifest.tsv", "settings.json"
 
 
@@ -132,12 +135,8 @@ def _write_clips(
     settings = {
         "of": trials.sha256,
         "speech": store.content_hash,
-        "snr_db": list(simulation.snr_db),
-        "seed": simulation.seed,
-        "noise": simulation.noise.content_hash,
-        "noise_recordings": len(simulation.noise),
-        "impulse_responses": len(simulation.responses),
         "clips_set_aside": aside.count,
+        **simulation.told(),
     }
     columns = (place[trials.pair_clip[kept]], trials.pair_text[kept], trials.pair_label[kept])
     made = TrialList(trials.name, trials.protocol, clips, trials.texts, *columns, settings)
@@ -181,8 +180,9 @@ def _row(path: str, clip: Clip, samples: np.ndarray, drawn: Drawn, sha256: str) 
     duration_s = f"{len(samples) / SAMPLE_RATE_HZ:.4f}"
     return (
         path, clip.text, "", duration_s, clip.path, f"{clip.start_s}", f"{clip.end_s}",
-        drawn.noise, f"{drawn.noise_start_s:.6f}", f"{drawn.snr_db:.6f}", drawn.impulse_response,
-        sha256,
+        drawn.kind, SEPARATOR.join(drawn.recordings),
+        SEPARATOR.join(f"{start_s:.6f}" for start_s in drawn.starts_s), f"{drawn.snr_db:.6f}",
+        drawn.impulse_response, sha256,
     )  # fmt: skip
 
 

@@ -8,8 +8,6 @@ import importlib.metadata
 import io
 import json
 import math
-import os
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -20,6 +18,7 @@ import soundfile
 from tqdm import tqdm
 
 from adml.audio.decoding import SAMPLE_RATE_HZ
+from adml.data.corpora.output import folder_in_the_making
 from adml.errors import UsageError
 
 SMALLEST_M, LARGEST_M = (3.0, 3.0, 2.4), (10.0, 8.0, 4.0)
@@ -85,30 +84,23 @@ def make_rooms(
         )
     version = _installed()
     out = Path(out)
-    if out.exists():
-        raise UsageError(
-            f"{out} is there already, and earlier figures may be of it. Expected: a new folder. "
-            "Choose another name."
-        )
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     make = functools.partial(make_room, seed=seed, reverberation_s=reverberation_s)
     try:
-        part.mkdir(parents=True)
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with (
+            folder_in_the_making(out) as part,
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ):
             made = pool.map(make, range(count), chunksize=4)
             rooms = [
                 _write(part, room, response)
                 for room, response in tqdm(made, "rooms", count, unit="room", disable=None)
             ]
-        _describe(part, rooms, {"seed": seed, "reverberation_s": [low, high],
-                                "pyroomacoustics": version})  # fmt: skip
-        os.replace(part, out)
+            _describe(part, rooms, {"seed": seed, "reverberation_s": [low, high],
+                                    "pyroomacoustics": version})  # fmt: skip
     except OSError as error:
         raise UsageError(
             f"Cannot write the rooms to {out}: {error.strerror or error}. Choose another place."
         ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return rooms
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -157,6 +158,6 @@ def path_fault(path: str, root: Path, known: dict[str, str | None]) -> str | Non
         pure = PurePosixPath(path)
         if not path or pure.is_absolute() or ".." in pure.parts:
             known[path] = "path leaves the folder"
-        else:
-            known[path] = None if (root / path).is_file() else "audio file is missing"
+        else:  # os.path, as pathlib raises where a name is too long or a link circular
+            known[path] = None if os.path.isfile(root / path) else "audio file is missing"
     return known[path]

@@ -1,7 +1,7 @@
-"""Rooms and noise for test sets: what is done to a clip is drawn from the clip itself.
+"""Rooms and backgrounds for test sets: what is done to a clip is drawn from the clip itself.
 
-It depends on a seed, on the noise and on the clip's own path and times, never on its place in a
-list. The room comes first, then the noise, as in the cuts of training.
+It depends on a seed, on the recordings and on the clip's own path and times, never on its place
+in a list. The room comes first, then the background, as in the cuts of training.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import logging
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from adml.audio.augmentation import SILENT_POWER, add_noise, reverberate
 from adml.audio.decoding import SAMPLE_RATE_HZ, decode
+from adml.data.disturbance import BABBLE_VOICES
 from adml.data.store import PcmStore
 from adml.data.trial_list import Clip
 from adml.errors import DataError, UsageError
@@ -27,7 +29,9 @@ logger = logging.getLogger(__name__)
 
 _AUDIO = (".flac", ".mp3", ".ogg", ".opus", ".wav")
 _TRIES = 20
-"""Pieces of noise that are drawn before one that is not silent must have come."""
+"""Pieces of a background that are drawn before one that is not silent must have come."""
+
+BABBLE = "babble"
 
 
 def clip_digest(clip: Clip) -> bytes:
@@ -37,84 +41,134 @@ def clip_digest(clip: Clip) -> bytes:
 
 
 class Drawn(NamedTuple):
-    """What a clip was disturbed with; paths within the folders of noise and of responses."""
+    """What a clip was disturbed with; paths within the folders of backgrounds and of responses.
 
-    noise: str
-    noise_start_s: float
+    Babble has several recordings and starts, the others one.
+    """
+
+    kind: str
+    recordings: tuple[str, ...]
+    starts_s: tuple[float, ...]
     snr_db: float
     impulse_response: str
 
 
 @dataclass(frozen=True)
-class Simulation:
-    """Rooms and noise to draw from.
+class Kind:
+    """One kind of background.
 
     Args:
-        noise_root: folder of the noise.
-        noise: its recordings, decoded.
-        responses_root, responses: folder and files of impulse responses; each clip gets one.
+        name: "noise", "music" or "babble".
+        root, store: folder of its recordings, and these decoded.
         snr_db: range of the signal-to-noise ratio, decibels.
+        voices: how many recordings sound at once, fewest and most, one as loud as the other.
+    """
+
+    name: str
+    root: Path
+    store: PcmStore
+    snr_db: tuple[float, float]
+    voices: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Rooms and backgrounds to draw from.
+
+    Args:
+        kinds: of background; each clip gets one, each kind as often as the others.
+        responses_root, responses: folder and files of impulse responses; each clip gets one.
         seed: of the draws.
     """
 
-    noise_root: Path
-    noise: PcmStore
+    kinds: tuple[Kind, ...]
     responses_root: Path | None
     responses: tuple[str, ...]
-    snr_db: tuple[float, float]
     seed: int
 
     def disturb(self, speech: np.ndarray, clip: Clip) -> tuple[np.ndarray, Drawn]:
-        """Put a clip's samples, float32 [T], in its room and its noise.
+        """Put a clip's samples, float32 [T], in its room and its background.
 
         Raises:
-            DataError: an impulse response cannot be read, or the noise is silent.
+            DataError: an impulse response cannot be read, or a background is silent.
         """
         rng = np.random.default_rng([self.seed, *clip_digest(clip)])
-        snr_db = float(rng.uniform(*self.snr_db))
+        kind = self.kinds[int(rng.integers(len(self.kinds)))]
+        snr_db = float(rng.uniform(*kind.snr_db))
         response = ""
         if self.responses:
             response = self.responses[int(rng.integers(len(self.responses)))]
             speech = reverberate(speech, _response(self.responses_root / response))
-        for _ in range(_TRIES):
-            code = int(rng.integers(len(self.noise)))
-            start = int(rng.integers(max(1, int(self.noise.lengths[code]) - len(speech) + 1)))
-            piece = self.noise.read_samples(code, start, start + len(speech))
-            if len(piece) and float(np.mean(np.square(piece))) >= SILENT_POWER:
-                name = _within(self.noise.paths[code], self.noise_root)
-                drawn = Drawn(name, start / SAMPLE_RATE_HZ, snr_db, response)
-                return add_noise(speech, piece, snr_db), drawn
-        raise DataError(
-            f"The noise in {self.noise_root} is silent in {_TRIES} places. Expected: recordings "
-            "of noise. Take the silent ones out."
-        )
+        background = np.zeros(len(speech))
+        recordings, starts = [], []
+        for _ in range(int(rng.integers(*kind.voices, endpoint=True))):
+            code, start, piece = _heard(rng, kind, len(speech))
+            background += np.resize(piece / np.sqrt(np.mean(np.square(piece))), len(speech))
+            recordings.append(_within(kind.store.paths[code], kind.root))
+            starts.append(start / SAMPLE_RATE_HZ)
+        drawn = Drawn(kind.name, tuple(recordings), tuple(starts), snr_db, response)
+        return add_noise(speech, background, snr_db), drawn
+
+    def told(self) -> dict:
+        """Everything that a set made by it depends on, in plain values."""
+        backgrounds = {
+            kind.name: {"recordings": len(kind.store), "content": kind.store.content_hash,
+                        "snr_db": list(kind.snr_db), "voices": list(kind.voices)}
+            for kind in self.kinds
+        }  # fmt: skip
+        return {"seed": self.seed, "impulse_responses": len(self.responses), **backgrounds}
+
+
+def _heard(rng: np.random.Generator, kind: Kind, length: int) -> tuple[int, int, np.ndarray]:
+    """Number of a recording, where a stretch of it begins, and the stretch, which is not silent."""
+    for _ in range(_TRIES):
+        code = int(rng.integers(len(kind.store)))
+        start = int(rng.integers(max(1, int(kind.store.lengths[code]) - length + 1)))
+        piece = kind.store.read_samples(code, start, start + length).astype(np.float64)
+        if len(piece) and float(np.mean(np.square(piece))) >= SILENT_POWER:
+            return code, start, piece
+    raise DataError(
+        f"The {kind.name} in {kind.root} is silent in {_TRIES} places. Expected: recordings "
+        f"of {kind.name}. Take the silent ones out."
+    )
 
 
 def make_simulation(
-    noise: str | Path,
+    kinds: Sequence[tuple[str, str | Path, tuple[float, float]]],
     responses: str | Path | None,
     *,
-    snr_db: tuple[float, float],
     seed: int,
     cache: str | Path,
 ) -> Simulation:
-    """Find the recordings of noise and the impulse responses below two folders.
+    """Find the recordings of backgrounds and the impulse responses below their folders.
+
+    Args:
+        kinds: "noise", "music" or "babble", its folder, and the range of its signal-to-noise
+            ratio, decibels. Babble is 3 to 7 recordings of speech at once.
+        responses: folder of impulse responses, or None.
+        seed: of the draws.
+        cache: folder for decoded recordings.
 
     Raises:
-        UsageError: the range of the ratio is none.
-        DataError: a folder holds no audio, or no noise can be decoded.
+        UsageError: no kind, or the range of a ratio is none.
+        DataError: a folder holds no audio, or none of a kind can be decoded.
     """
-    low, high = snr_db
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise UsageError(
-            "The range of the signal-to-noise ratio is wrong. Expected: LOW <= HIGH, in decibels. "
-            f"Received: {low:g}, {high:g}."
-        )
-    noise = Path(noise)
-    store = PcmStore.build([str(noise / path) for path in _audio_below(noise)], cache)
+    if not kinds:
+        raise UsageError("No background is named. Expected: a folder of noise, music or speech.")
+    for name, _, (low, high) in kinds:
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise UsageError(
+                f"The range of the signal-to-noise ratio of {name} is wrong. Expected: LOW <= "
+                f"HIGH, in decibels. Received: {low:g}, {high:g}."
+            )
+    found = []
+    for name, folder, snr_db in kinds:
+        root = Path(folder)
+        store = PcmStore.build([str(root / path) for path in _audio_below(root)], cache)
+        found.append(Kind(name, root, store, snr_db, BABBLE_VOICES if name == BABBLE else (1, 1)))
     rooms = Path(responses) if responses is not None else None
-    found = _audio_below(rooms) if rooms is not None else []
-    return Simulation(noise, store, rooms, tuple(found), (low, high), seed)
+    files = _audio_below(rooms) if rooms is not None else []
+    return Simulation(tuple(found), rooms, tuple(files), seed)
 
 
 @lru_cache(maxsize=256)

@@ -180,6 +180,11 @@ def _problem(trials: TrialList) -> str | None:
     return f"a tab or line break stands in {broken[0]!r}" if broken else None
 
 
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are no JSON, and a list that holds them could not be written again."""
+    raise ValueError(name)
+
+
 class _Reader:
     """The lines of one trial file, read in order, with the line number for errors."""
 
@@ -192,10 +197,15 @@ class _Reader:
         if self._next("the first line") != _MAGIC:
             self._fail(f"Expected: {_MAGIC!r}")
         try:
-            header = json.loads(self._next("the header").removeprefix("# "))
+            header = json.loads(
+                self._next("the header").removeprefix("# "), parse_constant=_refuse_constant
+            )
             name, protocol, settings = header["name"], header["protocol"], header["settings"]
             counts = [int(header[key]) for key in ("clips", "texts", "trials")]
-        except (ValueError, KeyError, TypeError):
+            known = isinstance(name, str) and isinstance(protocol, str)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            known = False
+        if not known:
             self._fail("Expected: a comment with name, protocol, settings, clips, texts and trials")
         self._columns(_CLIP_COLUMNS)
         clips = [self._clip() for _ in range(counts[0])]

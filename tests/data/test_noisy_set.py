@@ -64,11 +64,12 @@ CLIPS = [
 def make(root, tmp_path):
     """Writes a set; gives its folder."""
 
-    def write(name="here/noisy", clips=CLIPS, seed=3, rooms=True, snr_db=(5.0, 10.0)) -> Path:
+    def write(name="here/noisy", clips=CLIPS, seed=3, rooms=True, snr_db=(5.0, 10.0),
+              kinds=None) -> Path:  # fmt: skip
+        given = kinds or [("noise", root / "noise", snr_db)]
         simulation = make_simulation(
-            root / "noise", root / "rooms" if rooms else None, snr_db=snr_db, seed=seed,
-            cache=tmp_path / "cache",
-        )  # fmt: skip
+            given, root / "rooms" if rooms else None, seed=seed, cache=tmp_path / "cache"
+        )
         given = {"speech": root, "cache": tmp_path / "cache"}
         write_noisy_set(trial_list(clips), tmp_path / name, simulation, **given)
         return tmp_path / name
@@ -125,8 +126,8 @@ def test_files_are_what_the_manifest_says(make, root):
         direct = np.argmax(np.abs(room))
         wet = np.convolve(clean, room)[direct : direct + len(clean)]
         wet *= np.sqrt(np.mean(clean**2) / np.mean(wet**2))
-        noise, _ = soundfile.read(root / "noise" / row["noise"])
-        noise = noise[round(float(row["noise_start"]) * RATE_HZ) :]
+        noise, _ = soundfile.read(root / "noise" / row["recordings"])
+        noise = noise[round(float(row["recording_starts"]) * RATE_HZ) :]
         noise = np.tile(noise, 1 + len(wet) // len(noise))[: len(wet)]
         ratio = 10 ** (-float(row["snr_db"]) / 20)
         expected = wet + noise * ratio * np.sqrt(np.mean(wet**2) / np.mean(noise**2))
@@ -216,20 +217,53 @@ def test_what_a_killed_call_left_is_replaced_and_nothing_else(make, tmp_path):
     assert not left.exists()
 
 
+def test_kinds_of_background_have_their_own_ranges_and_voices(make, root):
+    """Babble written out: 3 to 7 recordings of one loudness, at the ratio that was drawn."""
+    clips = [Clip("test/a.wav", n / 50, n / 50 + 0.5, "alpha", "alpha") for n in range(40)]
+    kinds = [("music", root / "noise", (1.0, 2.0)), ("babble", root / "noise", (30.0, 31.0))]
+    folder = make(clips=clips, kinds=kinds, rooms=False)
+    rows = manifest(folder)
+    babble = [row for row in rows if row["background"] == "babble"]
+    assert 10 < len(babble) < 30
+    for row in rows:
+        low = 30 if row in babble else 1
+        assert low <= float(row["snr_db"]) <= low + 1
+    assert {row["recordings"].count("|") + 1 for row in babble} == {3, 4, 5, 6, 7}
+    assert {row["recordings"].count("|") for row in rows if row not in babble} == {0}
+    row = babble[0]
+    clean, _ = soundfile.read(root / row["source"])
+    clean = clean[round(float(row["start"]) * RATE_HZ) : round(float(row["end"]) * RATE_HZ)]
+    mixed = np.zeros(len(clean))
+    for path, start_s in zip(
+        row["recordings"].split("|"), row["recording_starts"].split("|"), strict=True
+    ):
+        voice, _ = soundfile.read(root / "noise" / path)
+        voice = voice[round(float(start_s) * RATE_HZ) :][: len(clean)]
+        mixed += np.resize(voice / np.sqrt(np.mean(voice**2)), len(clean))
+    ratio = 10 ** (-float(row["snr_db"]) / 20)
+    expected = clean + mixed * ratio * np.sqrt(np.mean(clean**2) / np.mean(mixed**2))
+    made, _ = soundfile.read(folder / row["path"])
+    np.testing.assert_allclose(made, expected, atol=3 / 32768)
+    told = json.loads((folder / "settings.json").read_text())
+    assert told["babble"]["voices"] == [3, 7] and told["music"]["snr_db"] == [1.0, 2.0]
+
+
 def test_noise_that_is_none(root, tmp_path):
-    given = {"snr_db": (0.0, 5.0), "seed": 0, "cache": tmp_path / "cache"}
-    with pytest.raises(UsageError, match="LOW <= HIGH.*Received: 9, 3"):
-        make_simulation(root / "noise", None, **(given | {"snr_db": (9.0, 3.0)}))
-    with pytest.raises(UsageError, match="LOW <= HIGH"):
-        make_simulation(root / "noise", None, **(given | {"snr_db": (0.0, math.nan)}))
+    given, snr_db = {"seed": 0, "cache": tmp_path / "cache"}, (0.0, 5.0)
+    for wrong in ((9.0, 3.0), (0.0, math.nan)):
+        with pytest.raises(UsageError, match=f"of noise.*LOW <= HIGH.*Received: {wrong[0]:g}"):
+            make_simulation([("noise", root / "noise", wrong)], None, **given)
+    with pytest.raises(UsageError, match="No background is named"):
+        make_simulation([], None, **given)
     with pytest.raises(DataError, match="No audio in"):
-        make_simulation(tmp_path / "none", None, **given)
+        make_simulation([("noise", tmp_path / "none", snr_db)], None, **given)
     samples = np.full(100, 0.1, np.float32)
     soundfile.write(tmp_path / "click.wav", np.r_[np.zeros(10**6), np.ones(2)], RATE_HZ)
     with pytest.raises(DataError, match="is silent in 20 places"):
-        make_simulation(tmp_path, None, **given).disturb(samples, CLIPS[0])
+        clicks = make_simulation([("noise", tmp_path, snr_db)], None, **given)
+        clicks.disturb(samples, CLIPS[0])
     (tmp_path / "rooms").mkdir()
     (tmp_path / "rooms" / "odd.wav").write_bytes(b"no audio")
-    simulation = make_simulation(root / "noise", tmp_path / "rooms", **given)
+    simulation = make_simulation([("noise", root / "noise", snr_db)], tmp_path / "rooms", **given)
     with pytest.raises(AudioError, match="odd.wav"):
         simulation.disturb(samples, CLIPS[0])

@@ -68,6 +68,14 @@ def small() -> TrialList:
     return TrialList("n", "wsj", clips, texts, [0, 0, 1], [0, 1, 1], [1, 0, 1], settings)
 
 
+def header(name='"x"', protocol='"wsj"', settings="{}") -> str:
+    """The second line of a list, of values that are JSON or pretend to be."""
+    return (
+        f'# {{"name": {name}, "protocol": {protocol}, "settings": {settings}, '
+        '"clips": 2, "texts": 3, "trials": 3}'
+    )
+
+
 class TestFile:
     def test_round_trip_keeps_everything(self, small, tmp_path):
         path = small.write(tmp_path / "deep" / "list.tsv")
@@ -104,6 +112,10 @@ class TestFile:
             (1, "# something else", r"line 1\. Expected: '# adml-trials 1'"),
             (2, "# {}", r"line 2\. Expected: a comment with name"),
             (2, "# [", r"line 2\."),
+            (2, "# " + "[" * 100_000, r"line 2\."),
+            (2, header(settings='{"seed": NaN}'), r"line 2\."),
+            (2, header(name="null"), r"line 2\."),
+            (2, header(protocol="[]"), r"line 2\."),
             (3, "path\ttext", r"line 3\. Expected: the columns path, start_s"),
             (4, "a.wav\t0\tx\tab\tab", r"line 4\. Expected: path, start, end"),
             (5, "a.wav\t0\t1\tab", r"line 5\."),

@@ -61,6 +61,7 @@ def test_a_quotation_mark_is_a_character(tmp_path):
         (row(end="1.2"), "beyond the end of the audio"),
         (row(word=" "), "no text"),
         (row(path="audio/b.flac"), "audio file is missing"),
+        (row(path="audio/" + "b" * 300 + ".flac"), "audio file is missing"),
         (row(path="../a.flac"), "path leaves the folder"),
         (row(index="first"), "index or confidence is not a number"),
         (row() + "\tmore", "wrong number of fields"),

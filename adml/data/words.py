@@ -203,10 +203,11 @@ def _collect(
             f"{outside} are outside path_prefix {path_prefix!r}, {unsure} are below the confidence "
             f"{min_confidence}, {set_aside.count} were set aside ({set_aside.summary()})."
         )
-    return _table(root, sorted(set(kept)), set_aside.count)
+    return word_table(root, sorted(set(kept)), set_aside.count)
 
 
-def _table(root: Path, kept: list[tuple], set_aside: int) -> WordTable:
+def word_table(root: Path, kept: list[tuple], set_aside: int = 0) -> WordTable:
+    """A table of rows (path below `root`, start_s, index, end_s, word, speaker, confidence)."""
     paths, starts, indices, ends, words, speakers, confidences = zip(*kept, strict=True)
     full = {path: str(root / path) for path in set(paths)}
     return WordTable(

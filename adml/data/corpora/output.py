@@ -42,6 +42,26 @@ def folder_in_the_making(out: Path) -> Iterator[Path]:
     """
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} is there already. Expected: a new folder. Choose another name.")
+    with held_part(out) as part:
+        _claim(part)
+        try:
+            yield part
+            (part / _UNFINISHED).unlink()
+            os.rename(part, out)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                _empty(part)
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def held_part(out: Path) -> Iterator[Path]:
+    """The folder `OUT.part`, made where needed, kept, and held by one process at a time.
+
+    Raises:
+        UsageError: it cannot be made, or another process holds it.
+    """
     part = out.with_name(out.name + ".part")
     try:
         part.mkdir(parents=True, exist_ok=True)
@@ -58,16 +78,7 @@ def folder_in_the_making(out: Path) -> Iterator[Path]:
             raise UsageError(
                 f"{out} is being made by another process. Wait for it, or choose another name."
             ) from error
-        _claim(part)
-        try:
-            yield part
-            (part / _UNFINISHED).unlink()
-            os.rename(part, out)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                _empty(part)
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+        yield part
     finally:
         os.close(lock)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -21,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from adml.audio.decoding import SAMPLE_RATE_HZ
+from adml.data.corpora.output import held_part
 from adml.data.shards.form import (
     DESCRIPTION,
     FORM,
@@ -74,7 +74,7 @@ def make_shards(
         DataError: the lists cannot be used, no recording can, or a process was killed.
     """
     _check(source, out)
-    with _taken_up(out) as part, Plan(source, shard_mb * 10**6) as plan:
+    with held_part(out) as part, Plan(source, shard_mb * 10**6) as plan:
         shards = [part / shard_name(number, plan.shards) for number in range(plan.shards)]
         known = {path.name for shard in shards for path in (shard, notes_of(shard))}
         for path in part.iterdir():
@@ -109,30 +109,6 @@ def _check(source: Path, out: Path) -> None:
         raise UsageError(f"{out} is there already. Expected: a new folder. Choose another name.")
     if out.resolve().is_relative_to(source.resolve()):
         raise UsageError(f"{out} lies in the set {source}. Expected: a folder of its own.")
-
-
-@contextlib.contextmanager
-def _taken_up(out: Path) -> Iterator[Path]:
-    """The folder OUT.part, kept on an error, and held by one process at a time."""
-    part = out.with_name(out.name + ".part")
-    try:
-        part.mkdir(parents=True, exist_ok=True)
-        lock = os.open(part, os.O_RDONLY)
-    except OSError as error:
-        raise UsageError(
-            f"{part} cannot be made: {error.strerror}. Expected: a folder that can be written. "
-            "Choose another place."
-        ) from error
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"{out} is being made by another process. Wait for it, or choose another name."
-            ) from error
-        yield part
-    finally:
-        os.close(lock)
 
 
 def _in_pipeline(work: Iterator[Job], options: Sequence[str]) -> None:

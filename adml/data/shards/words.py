@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
-
 from adml.data.rows import read_rows, time_fault
 from adml.data.shards.form import MANIFEST, WORDS, read_description, read_file
-from adml.data.words import WordTable
+from adml.data.words import WordTable, word_table
 from adml.errors import DataError
 
 
@@ -103,14 +101,4 @@ def _table(
             f"No rows are left of {folder}. Expected: at least one. Received: {count}, none with "
             f"the path prefix {path_prefix!r} and the confidence {min_confidence}."
         )
-    paths, starts, indices, ends, words, speakers, sures = zip(*kept, strict=True)
-    full = {path: str(folder / path) for path in set(paths)}
-    return WordTable(
-        path=np.array([full[path] for path in paths]),
-        word=np.array(words),
-        speaker=np.array(speakers),
-        start_s=np.array(starts, np.float64),
-        end_s=np.array(ends, np.float64),
-        index=np.array(indices, np.int32),
-        confidence=np.array(sures, np.float32),
-    )
+    return word_table(folder, kept)

@@ -297,7 +297,7 @@ def test_folders_that_do_not_fit(corpus, sharded, tmp_path, capsys):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be made"):
         make_shards(corpus, tmp_path / "file" / "out")
-    with making._taken_up(tmp_path / "out"), pytest.raises(UsageError, match="another process"):
+    with making.held_part(tmp_path / "out"), pytest.raises(UsageError, match="another process"):
         make_shards(corpus, tmp_path / "out")
     assert main(["data", "shard", str(tmp_path), "--out", str(tmp_path) + "-out"]) == 3
     assert "manifest.tsv is not there" in capsys.readouterr().err

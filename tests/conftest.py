@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -28,6 +29,20 @@ def _split_cpu() -> None:
 
 
 _split_cpu()
+
+
+@pytest.fixture(autouse=True)
+def keep_logging():
+    """The command line sets the root logger up; put it back."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    names = ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, value in levels.items():
+        logging.getLogger(name).setLevel(value)
 
 
 @pytest.fixture(scope="session")

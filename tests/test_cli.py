@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import subprocess
@@ -19,19 +18,6 @@ pytestmark = pytest.mark.usefixtures("thin_encoders")
 
 VERBS = ("quickstart", "train", "evaluate", "export", "score", "g2p", "results")
 VERBS += ("report", "gradients", "benchmark", "trials")
-
-
-@pytest.fixture(autouse=True)
-def keep_logging():
-    """The command line sets the root logger up; put it back."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in ("tensorflow", "absl", "matplotlib")}
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, value in levels.items():
-        logging.getLogger(name).setLevel(value)
 
 
 @pytest.fixture

@@ -27,14 +27,9 @@ LIBRIPHRASE = f"""{",".join(("", *COLUMNS))}
 
 
 @pytest.fixture(autouse=True)
-def keep_logging(monkeypatch):
-    """The command line sets loggers up; the root is left to pytest, the others are put back."""
+def root_logger_of_pytest(monkeypatch):
+    """The command line would take the root logger, which `caplog` listens to."""
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-    loggers = [logging.getLogger(name) for name in ("matplotlib", "absl", "tensorflow")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
 @pytest.fixture

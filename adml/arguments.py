@@ -1,10 +1,11 @@
-"""Arguments that several commands have, and their types, which raise argparse's error."""
+"""What several commands share: arguments, their types, which raise argparse's error, and JSON."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,3 +105,8 @@ def read_config(arguments: argparse.Namespace, default: Path | None = None) -> C
         root = json.dumps(str(arguments.speech.resolve()), ensure_ascii=False)
         overrides.append(f"data.root={root}")
     return load_config(arguments.config or default, overrides)
+
+
+def write_json(values: object) -> None:
+    """Write plain values to stdout."""
+    sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")

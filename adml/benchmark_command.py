@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
-from adml.arguments import EXIT_CODES, config_options, positive, read_config
+from adml.arguments import EXIT_CODES, config_options, positive, read_config, write_json
 
 
 def add_benchmark(verbs) -> None:
@@ -29,7 +28,10 @@ def add_benchmark(verbs) -> None:
 def benchmark(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     values, text = _classes(arguments) if arguments.classes else _training(arguments)
-    sys.stdout.write((json.dumps(values, indent=2) if arguments.json else text) + "\n")
+    if arguments.json:
+        write_json(values)
+    else:
+        sys.stdout.write(text + "\n")
     return 0
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 
-from adml.arguments import read_config
+from adml.arguments import read_config, write_json
 from adml.errors import AdmlError
 
 SHORTEST_SECONDS = 0.025
@@ -26,7 +25,7 @@ def quickstart(arguments: argparse.Namespace) -> int:
         cache=arguments.cache,
     )
     if arguments.json:
-        _print_json(result.values)
+        write_json(result.values)
     else:
         sys.stdout.write(result.text + "\n")
     return 0
@@ -60,7 +59,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
     )
     if arguments.json:
-        _print_json(done.record.to_dict())
+        write_json(done.record.to_dict())
     else:
         sys.stdout.write(f"{done.table}\n{done.path}\n")
     return 0
@@ -72,7 +71,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     result = export_run(arguments.run, arguments.out)
     if arguments.json:
-        _print_json(result)
+        write_json(result)
     else:
         sys.stdout.write("".join(f"{name}: {value}\n" for name, value in result.items()))
     return 0
@@ -103,7 +102,7 @@ def score(arguments: argparse.Namespace) -> int:
             score = float(embedding @ clip)
             rows.append({"audio": str(path), "keyword": keyword, "score": score})
     if arguments.json:
-        _print_json(rows)
+        write_json(rows)
     else:
         sys.stdout.write(
             "".join(f"{r['score']:7.4f}  {r['keyword']}  {r['audio']}\n" for r in rows)
@@ -119,7 +118,7 @@ def g2p(arguments: argparse.Namespace) -> int:
     g2p = G2P(own)
     explained = [(text, g2p.explain(text)) for text in arguments.text]
     if arguments.json:
-        _print_json(
+        write_json(
             [
                 {
                     "text": text,
@@ -156,7 +155,7 @@ def report(arguments: argparse.Namespace) -> int:
     page = report_run(arguments.run)
     if arguments.json:
         figures = sorted(str(path) for path in page.parent.glob("*.png"))
-        _print_json({"page": str(page), "figures": figures})
+        write_json({"page": str(page), "figures": figures})
     else:
         sys.stdout.write(f"{page}\n")
     return 0
@@ -170,11 +169,7 @@ def gradients(arguments: argparse.Namespace) -> int:
         arguments.run, speech=arguments.speech, cache=arguments.cache, batches=arguments.batches
     )
     if arguments.json:
-        _print_json([dataclasses.asdict(row) for row in rows])
+        write_json([dataclasses.asdict(row) for row in rows])
     else:
         sys.stdout.write(format_gradients(rows) + "\n")
     return 0
-
-
-def _print_json(values) -> None:
-    sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")

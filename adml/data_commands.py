@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
-from adml.arguments import EXIT_CODES, positive
+from adml.arguments import EXIT_CODES, positive, write_json
 from adml.download_command import add_download
 from adml.rooms_command import add_rooms
 
@@ -145,7 +144,7 @@ def prepare(arguments: argparse.Namespace) -> int:
     settings = Settings(arguments.audio, arguments.alignments, arguments.split, arguments.workers)
     described = prepare(CORPORA[arguments.name], arguments.source, arguments.out, settings)
     if arguments.json:
-        _print_json(described)
+        write_json(described)
         return 0
     sys.stdout.write(
         f"{arguments.out}: {described['recordings']:,} recordings, {described['hours']:.2f} h, "
@@ -167,7 +166,7 @@ def shard(arguments: argparse.Namespace) -> int:
         beam=arguments.beam,
     )
     if arguments.json:
-        _print_json(described)
+        write_json(described)
         return 0
     sys.stdout.write(
         f"{arguments.out}: {described['recordings']:,} recordings, {described['hours']:.2f} h, "
@@ -194,7 +193,7 @@ def verify(arguments: argparse.Namespace) -> int:
         "bad_file": str(found.bad_file) if found.bad_file else None,
     }
     if arguments.json:
-        _print_json(values)
+        write_json(values)
     else:
         lines = [
             f"{arguments.folder}: {found.recordings:,} recordings, {found.hours:.2f} h, "
@@ -218,7 +217,7 @@ def stats(arguments: argparse.Namespace) -> int:
         values["lengths"] = dict(zip(lengths, counted.lengths, strict=True))
         values["frequencies"] = dict(zip(frequencies, counted.frequencies, strict=True))
         values["most_frequent"] = dict(counted.most_frequent)
-        _print_json(values)
+        write_json(values)
     else:
         sys.stdout.write(module.format_statistics(counted) + "\n")
     if arguments.plot:
@@ -237,11 +236,7 @@ def doctor(arguments: argparse.Namespace) -> int:
 
     examined = examine(arguments.experiments, arguments.speech)
     if arguments.json:
-        _print_json([dataclasses.asdict(one) for one in examined])
+        write_json([dataclasses.asdict(one) for one in examined])
     else:
         sys.stdout.write(format_examined(examined) + "\n")
     return 0
-
-
-def _print_json(values) -> None:
-    sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")

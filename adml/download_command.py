@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
-from adml.arguments import EXIT_CODES
+from adml.arguments import EXIT_CODES, write_json
 from adml.errors import DataError, UsageError
 
 
@@ -76,4 +75,7 @@ def download(arguments: argparse.Namespace) -> int:
 
 
 def _say(arguments: argparse.Namespace, values, text: str) -> None:
-    sys.stdout.write(json.dumps(values, indent=2) + "\n" if arguments.json else text)
+    if arguments.json:
+        write_json(values)
+    else:
+        sys.stdout.write(text)

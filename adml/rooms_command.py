@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
-from adml.arguments import EXIT_CODES, positive, seed
+from adml.arguments import EXIT_CODES, positive, seed, write_json
 
 
 def add_rooms(verbs) -> None:
@@ -43,12 +42,11 @@ def rooms(arguments: argparse.Namespace) -> int:
         reverberation_s=tuple(arguments.reverberation), workers=arguments.workers,
     )  # fmt: skip
     if arguments.json:
-        told = json.dumps([dataclasses.asdict(room) for room in made], indent=2) + "\n"
-    else:
-        times = sorted(room.reverberation_s for room in made)
-        told = (
-            f"{len(made)} rooms in {arguments.out}; reverberation times {times[0]:.2f} to "
-            f"{times[-1]:.2f} s, half of them below {times[len(times) // 2]:.2f} s\n"
-        )
-    sys.stdout.write(told)
+        write_json([dataclasses.asdict(room) for room in made])
+        return 0
+    times = sorted(room.reverberation_s for room in made)
+    sys.stdout.write(
+        f"{len(made)} rooms in {arguments.out}; reverberation times {times[0]:.2f} to "
+        f"{times[-1]:.2f} s, half of them below {times[len(times) // 2]:.2f} s\n"
+    )
     return 0

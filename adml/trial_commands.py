@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adml.arguments import write_json
 from adml.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def show(arguments: argparse.Namespace) -> int:
     values = _summary(arguments.file, trials)
     values |= {"settings": trials.settings, "examples": _examples(trials)}
     if arguments.json:
-        _print_json(values)
+        write_json(values)
         return 0
     examples = values.pop("examples")
     lines = [f"{name}: {_plain(value)}" for name, value in values.items()]
@@ -174,7 +175,7 @@ def _print(written: Sequence[tuple[Path, TrialList]], as_json: bool) -> None:
     """The counts and the hash of each list, a line a list or JSON."""
     values = [_summary(path, trials) for path, trials in written]
     if as_json:
-        _print_json(values)
+        write_json(values)
         return
     for value in values:
         counts = ", ".join(f"{value[key]} {key}" for key in ("trials", "positives", "texts"))
@@ -183,7 +184,3 @@ def _print(written: Sequence[tuple[Path, TrialList]], as_json: bool) -> None:
 
 def _plain(value) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
-
-
-def _print_json(values) -> None:
-    sys.stdout.write(json.dumps(values, indent=2, ensure_ascii=False) + "\n")

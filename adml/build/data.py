@@ -93,7 +93,7 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
     segments = build_segments_of(config)
     store = PcmStore.build(segments.utterances, cache / "pcm")
     c, b, masks = config.cut, config.batches, config.augmentation
-    noise = _store(config, config.augmentation.noise, cache)
+    noise = _background(config, masks.noise, masks.noise_snr_db, cache)
     cutter = Cutter(
         jitter_ms=c.jitter_ms,
         context_probability=c.context_probability,
@@ -126,33 +126,36 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
     )
 
 
-def _build_disturber(config: Config, noise: PcmStore | None, cache: Path) -> Disturber:
+def _build_disturber(config: Config, noise: Background | None, cache: Path) -> Disturber:
     a = config.augmentation
-    kinds = (
-        (noise, a.noise_snr_db, (1, 1)),
-        (_store(config, a.music, cache), a.music_snr_db, (1, 1)),
-        (_store(config, a.babble, cache), a.babble_snr_db, BABBLE_VOICES),
-    )
+    music = _background(config, a.music, a.music_snr_db, cache)
+    babble = _background(config, a.babble, a.babble_snr_db, cache, BABBLE_VOICES)
     return Disturber(
         speed_probability=a.speed_probability,
         speed_range=a.speed_range,
         gain_db=a.gain_db,
         impulse_responses=_impulse_responses(config, cache),
         reverberation_probability=a.reverberation_probability,
-        backgrounds=[Background(*kind) for kind in kinds if kind[0] is not None],
+        backgrounds=[kind for kind in (noise, music, babble) if kind is not None],
         background_probability=a.noise_probability,
         codec_probability=a.codec_probability,
         codecs=a.codecs,
     )
 
 
-def _store(config: Config, sets: Sequence[str], cache: Path) -> PcmStore | None:
+def _background(
+    config: Config,
+    sets: Sequence[str],
+    snr_db: tuple[float, float],
+    cache: Path,
+    voices: tuple[int, int] = (1, 1),
+) -> Background | None:
     """The recordings of sets of sounds, decoded; None where no set is named."""
     folders = [set_path(config.data.root, item) for item in sets]
     paths = [
         path for folder, prefix in folders for path in read_clips(folder, path_prefix=prefix).path
     ]
-    return PcmStore.build(paths, cache / "pcm") if paths else None
+    return Background(PcmStore.build(paths, cache / "pcm"), snr_db, voices) if paths else None
 
 
 def _impulse_responses(config: Config, cache: Path) -> Sequence[np.ndarray]:

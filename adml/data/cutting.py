@@ -36,7 +36,7 @@ class Cutter:
         padding_probability, padding_seconds: quiet before and after; the two probabilities
             together are at most 1.
         padding_level_db: range of the level of added quiet, in dB below full scale.
-        quiet_noise: recordings of noise for the added quiet, or None.
+        quiet_noise: noise for the added quiet, whose ratio plays no part here, or None.
         disturber: what is done to the cut; the default `Disturber()` where None.
         time_masks, time_mask_frames: number and largest width of the time masks; a mask covers
             at most a fifth of the frames.
@@ -56,7 +56,7 @@ class Cutter:
         padding_probability: float = 0.0,
         padding_seconds: float = 0.45,
         padding_level_db: tuple[float, float] = (-80.0, -50.0),
-        quiet_noise: PcmStore | None = None,
+        quiet_noise: Background | None = None,
         disturber: Disturber | None = None,
         time_masks: int = 1,
         time_mask_frames: int = 5,
@@ -88,8 +88,7 @@ class Cutter:
         self.context_probability, self.context_seconds = context_probability, context_seconds
         self.padding_probability, self.padding_seconds = padding_probability, padding_seconds
         self.padding_level_db = padding_level_db
-        quiet_level_db = (0.0, 0.0)  # of no account: the quiet is given a level of its own
-        self._quiet = Background(quiet_noise, quiet_level_db) if quiet_noise is not None else None
+        self.quiet_noise = quiet_noise
         self.disturber = disturber or Disturber()
         self.time_masks, self.time_mask_frames = time_masks, time_mask_frames
         self.frequency_masks, self.frequency_mask_bins = frequency_masks, frequency_mask_bins
@@ -182,8 +181,8 @@ class Cutter:
         quiet = None
         if kind == 0:
             quiet = _real_quiet(store.quiet(code), speech)
-        elif kind == 1 and self._quiet is not None:
-            piece = self._quiet.piece(rng, before + after)
+        elif kind == 1 and self.quiet_noise is not None:
+            piece = self.quiet_noise.piece(rng, before + after)
             quiet = piece * (10 ** (level_db / 20) / max(rms(piece), 1e-6))
         if quiet is None or len(quiet) == 0:
             return pad_quietly(speech, before, after, level_db, rng)

@@ -39,23 +39,32 @@ class Background:
         check_ranges(fewest_voices=(1, self.voices[0]))
 
     def piece(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        """Draw a random stretch of random recordings, repeated where they are too short.
+        """Random stretches of random recordings, together; float32 [length]."""
+        return self.sound(self.draw(rng, length), length)
 
-        Returns:
-            float32 [length].
-        """
+    def draw(self, rng: np.random.Generator, length: int) -> list[tuple[int, int]]:
+        """Draw what sounds at once: numbers of recordings, and the samples at which they begin."""
         fewest, most = self.voices
-        if most == 1:
-            return self._stretch(rng, length)
+        count = fewest + below(rng, most - fewest + 1) if most > fewest else fewest
+        stretches = []
+        for _ in range(count):
+            code = below(rng, len(self.store))
+            last = max(1, int(self.store.lengths[code]) - length + 1)
+            stretches.append((code, below(rng, last)))
+        return stretches
+
+    def sound(self, stretches: Sequence[tuple[int, int]], length: int) -> np.ndarray:
+        """What was drawn as samples, repeated where it is too short; float32 [length]."""
+        if len(stretches) == 1:
+            return self.stretch(*stretches[0], length)
         mixed = np.zeros(length, np.float32)
-        for _ in range(fewest + below(rng, most - fewest + 1)):
-            voice = self._stretch(rng, length)
+        for code, start in stretches:
+            voice = self.stretch(code, start, length)
             mixed += voice / max(rms(voice), 1e-6)
         return mixed
 
-    def _stretch(self, rng: np.random.Generator, length: int) -> np.ndarray:
-        code = below(rng, len(self.store))
-        start = below(rng, max(1, int(self.store.lengths[code]) - length + 1))
+    def stretch(self, code: int, start: int, length: int) -> np.ndarray:
+        """One recording from a sample on, repeated where it is too short; float32 [length]."""
         piece = self.store.read_samples(code, start, start + length)
         return piece if len(piece) == length else np.resize(piece, length)
 

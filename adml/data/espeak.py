@@ -23,7 +23,7 @@ _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _LONGEST_DATA_PATH = 120
 """The synthesiser cuts longer paths off; they are reached through a link."""
 
-_INSTALL = 'Install the extra: pip install "adml[synth]".'
+_INSTALL = "Install the extra: pip install -c constraints.txt -e '.[synth]'."
 
 
 @dataclass(frozen=True)

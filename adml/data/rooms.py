@@ -168,7 +168,7 @@ def _installed() -> str:
     except importlib.metadata.PackageNotFoundError:
         raise UsageError(
             "Rooms are simulated by pyroomacoustics, which is not installed. Install the extra: "
-            "pip install 'adml[rooms]'."
+            "pip install -c constraints.txt -e '.[rooms]'."
         ) from None
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from adml.audio.augmentation import SILENT_POWER, add_noise, reverberate
 from adml.audio.decoding import SAMPLE_RATE_HZ, decode
-from adml.data.disturbance import BABBLE_VOICES
+from adml.data.disturbance import BABBLE_VOICES, Background
 from adml.data.store import PcmStore
 from adml.data.trial_list import Clip
 from adml.errors import DataError, UsageError
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 _AUDIO = (".flac", ".mp3", ".ogg", ".opus", ".wav")
 _TRIES = 20
-"""Pieces of a background that are drawn before one that is not silent must have come."""
+"""Draws of a background before one that is not silent must have come."""
 
 BABBLE = "babble"
 
@@ -55,20 +55,27 @@ class Drawn(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of background.
-
-    Args:
-        name: "noise", "music" or "babble".
-        root, store: folder of its recordings, and these decoded.
-        snr_db: range of the signal-to-noise ratio, decibels.
-        voices: how many recordings sound at once, fewest and most, one as loud as the other.
-    """
+    """One kind of background: its name ("noise", "music" or "babble"), folder and recordings."""
 
     name: str
     root: Path
-    store: PcmStore
-    snr_db: tuple[float, float]
-    voices: tuple[int, int] = (1, 1)
+    background: Background
+
+    def draw(self, rng: np.random.Generator, length: int) -> list[tuple[int, int]]:
+        """As `Background.draw`, again until nothing that was drawn is silent.
+
+        Raises:
+            DataError: it is silent wherever it is looked for.
+        """
+        for _ in range(_TRIES):
+            stretches = self.background.draw(rng, length)
+            heard = (self.background.stretch(*stretch, length) for stretch in stretches)
+            if all(float(np.mean(np.square(piece))) >= SILENT_POWER for piece in heard):
+                return stretches
+        raise DataError(
+            f"The {self.name} in {self.root} is silent in {_TRIES} places. Expected: recordings "
+            f"of {self.name}. Take the silent ones out."
+        )
 
 
 @dataclass(frozen=True)
@@ -94,43 +101,29 @@ class Simulation:
         """
         rng = np.random.default_rng([self.seed, *clip_digest(clip)])
         kind = self.kinds[int(rng.integers(len(self.kinds)))]
-        snr_db = float(rng.uniform(*kind.snr_db))
+        snr_db = float(rng.uniform(*kind.background.snr_db))
         response = ""
         if self.responses:
             response = self.responses[int(rng.integers(len(self.responses)))]
             speech = reverberate(speech, _response(self.responses_root / response))
-        background = np.zeros(len(speech))
-        recordings, starts = [], []
-        for _ in range(int(rng.integers(*kind.voices, endpoint=True))):
-            code, start, piece = _heard(rng, kind, len(speech))
-            background += np.resize(piece / np.sqrt(np.mean(np.square(piece))), len(speech))
-            recordings.append(_within(kind.store.paths[code], kind.root))
-            starts.append(start / SAMPLE_RATE_HZ)
-        drawn = Drawn(kind.name, tuple(recordings), tuple(starts), snr_db, response)
-        return add_noise(speech, background, snr_db), drawn
+        stretches, store = kind.draw(rng, len(speech)), kind.background.store
+        recordings = tuple(_within(store.paths[code], kind.root) for code, _ in stretches)
+        starts_s = tuple(start / SAMPLE_RATE_HZ for _, start in stretches)
+        drawn = Drawn(kind.name, recordings, starts_s, snr_db, response)
+        return add_noise(speech, kind.background.sound(stretches, len(speech)), snr_db), drawn
 
     def told(self) -> dict:
         """Everything that a set made by it depends on, in plain values."""
         backgrounds = {
-            kind.name: {"recordings": len(kind.store), "content": kind.store.content_hash,
-                        "snr_db": list(kind.snr_db), "voices": list(kind.voices)}
+            kind.name: {
+                "recordings": len(kind.background.store),
+                "content": kind.background.store.content_hash,
+                "snr_db": list(kind.background.snr_db),
+                "voices": list(kind.background.voices),
+            }
             for kind in self.kinds
-        }  # fmt: skip
+        }
         return {"seed": self.seed, "impulse_responses": len(self.responses), **backgrounds}
-
-
-def _heard(rng: np.random.Generator, kind: Kind, length: int) -> tuple[int, int, np.ndarray]:
-    """Number of a recording, where a stretch of it begins, and the stretch, which is not silent."""
-    for _ in range(_TRIES):
-        code = int(rng.integers(len(kind.store)))
-        start = int(rng.integers(max(1, int(kind.store.lengths[code]) - length + 1)))
-        piece = kind.store.read_samples(code, start, start + length).astype(np.float64)
-        if len(piece) and float(np.mean(np.square(piece))) >= SILENT_POWER:
-            return code, start, piece
-    raise DataError(
-        f"The {kind.name} in {kind.root} is silent in {_TRIES} places. Expected: recordings "
-        f"of {kind.name}. Take the silent ones out."
-    )
 
 
 def make_simulation(
@@ -165,7 +158,8 @@ def make_simulation(
     for name, folder, snr_db in kinds:
         root = Path(folder)
         store = PcmStore.build([str(root / path) for path in _audio_below(root)], cache)
-        found.append(Kind(name, root, store, snr_db, BABBLE_VOICES if name == BABBLE else (1, 1)))
+        voices = BABBLE_VOICES if name == BABBLE else (1, 1)
+        found.append(Kind(name, root, Background(store, snr_db, voices)))
     rooms = Path(responses) if responses is not None else None
     files = _audio_below(rooms) if rooms is not None else []
     return Simulation(tuple(found), rooms, tuple(files), seed)

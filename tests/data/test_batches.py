@@ -38,7 +38,8 @@ def source_of(segments, store, spell, **options):
         backgrounds=[Background(store, (0.0, 15.0)), Background(store, (13.0, 20.0), (3, 7))],
     )  # fmt: skip
     cutter = Cutter(
-        disturber=disturber, quiet_noise=store, context_probability=0.3, padding_probability=0.3
+        disturber=disturber, quiet_noise=Background(store, (0.0, 15.0)),
+        context_probability=0.3, padding_probability=0.3,
     )
     defaults = {
         "g2p": spell, "keywords_per_batch": 6, "utterances_per_keyword": 2, "seed": 5,

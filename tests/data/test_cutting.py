@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from adml.data.cutting import Cutter
-from adml.data.disturbance import Disturber
+from adml.data.disturbance import Background, Disturber
 from adml.data.store import PcmStore
 from adml.errors import UsageError
 
@@ -81,7 +81,7 @@ def test_context_is_neighbouring_speech(store):
 def test_padding_is_quiet_and_keeps_the_speech(store, noise, with_noise):
     cutter = Cutter(
         **PLAIN, padding_probability=1.0, padding_seconds=0.3, padding_level_db=(-60, -50),
-        quiet_noise=noise if with_noise else None,
+        quiet_noise=Background(noise, (0.0, 0.0)) if with_noise else None,
     )  # fmt: skip
     speech = store.read(store.paths[0], START_S, END_S)
     for cut in cuts(cutter, store):

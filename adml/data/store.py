@@ -236,14 +236,21 @@ def _ahead(
 ) -> Iterator[tuple[list[np.ndarray], dict]]:
     """Decoded shards in order, with no more than `ahead` of them in the making."""
     waiting = iter(shards)
-    futures = [pool.submit(_decode_shard, shard) for shard in islice(waiting, ahead)]
+    futures = [pool.submit(decode_recordings, shard) for shard in islice(waiting, ahead)]
     while futures:
         result = futures.pop(0).result()
-        futures.extend(pool.submit(_decode_shard, shard) for shard in islice(waiting, 1))
+        futures.extend(pool.submit(decode_recordings, shard) for shard in islice(waiting, 1))
         yield result
 
 
-def _decode_shard(paths: list[str]) -> tuple[list[np.ndarray], dict]:
+def decode_recordings(paths: list[str]) -> tuple[list[np.ndarray], dict]:
+    """Decode files as a store keeps them.
+
+    Returns:
+        int16 [T] of each that can be decoded; and by name, in the same order, their `paths`,
+        `lengths` and `quiet_starts` in samples, `failed` (path and reason of the others) and the
+        `sha256` of all samples.
+    """
     pieces, digest = [], hashlib.sha256()
     entry = {"paths": [], "lengths": [], "quiet_starts": [], "failed": []}
     for path in paths:

@@ -174,7 +174,7 @@ class TestWithoutSynthesiser:
             raise ModuleNotFoundError(name)
 
         monkeypatch.setattr(espeak, "import_module", missing)
-        with pytest.raises(UsageError, match=r'pip install "adml\[synth\]"'):
+        with pytest.raises(UsageError, match=r"pip install .* '\.\[synth\]'"):
             make_corpus(tmp_path / "corpus", **TINY)
         assert not list(tmp_path.iterdir())
 

@@ -125,7 +125,7 @@ def _check(folder: Path, found: Verified, workers: int) -> Iterator[Fault]:
     with ThreadPoolExecutor(workers) as pool:
         for line in tqdm(manifest, "verifying", unit="recording", disable=None):
             path = line.values.get("path", "")
-            fault = line.fault or _path_fault(path, folder)
+            fault = line.fault or path_fault(path, folder, {})
             if path in seen:
                 fault = "recording is there twice"
             if fault:
@@ -143,13 +143,6 @@ def _check(folder: Path, found: Verified, workers: int) -> Iterator[Fault]:
         if path not in seen:
             for row in words.rows(path):
                 yield _fault("words.tsv", row, "recording is not in manifest.tsv")
-
-
-def _path_fault(path: str, folder: Path) -> str | None:
-    try:
-        return path_fault(path, folder, {})
-    except OSError as error:
-        return f"audio file cannot be reached: {error.strerror}"
 
 
 def _decoded_seconds(path: Path, row: dict[str, str]) -> float | str:

@@ -19,7 +19,7 @@ from adml.data.corpora.verify import length_fault, word_fault
 from adml.data.shards.form import FORM, MANIFEST
 from adml.data.shards.plan import Planned
 from adml.data.shards.records import FRAME_BYTES, example, frame
-from adml.data.store import _decode_shard as decode_recordings
+from adml.data.store import decode_recordings
 from adml.errors import AudioError
 
 _SPACES = str.maketrans("\t\n\r", "   ")

@@ -13,7 +13,7 @@ from pathlib import Path
 from adml.build.trials import chosen_trials, write_trials
 from adml.config import load_config
 from adml.config_file import to_mapping
-from adml.data.store import PcmStore
+from adml.data.sets import open_recordings
 from adml.data.trial_list import TrialList
 from adml.errors import DataError, UsageError
 from adml.evaluation.cells import results_table
@@ -176,7 +176,7 @@ def _require_frame_classifier(trained: Trained) -> None:
 def _clip_reader(trials: TrialList, root: Path, cache: Path):
     """A function that reads the decoded samples of a span of one of the list's recordings."""
     paths = sorted({str(root / clip.path) for clip in trials.clips})
-    store = PcmStore.build(paths, cache / "pcm")
+    store = open_recordings(paths, cache / "pcm")
     return lambda path, start_s, end_s: store.read(str(root / path), start_s, end_s)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adml.build.data import build_source, held_out_speakers
 from adml.config import Config, TrialsConfig, load_config
-from adml.data.words import read_words
+from adml.data.sets import read_words
 from adml.errors import DataError, UsageError
 from adml.text.g2p import G2P
 

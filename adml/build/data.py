@@ -13,8 +13,7 @@ from adml.data.batches import BatchSource
 from adml.data.cutting import Cutter
 from adml.data.disturbance import BABBLE_VOICES, Background, Disturber, StoredResponses
 from adml.data.segments import SegmentTable, build_segments
-from adml.data.store import PcmStore
-from adml.data.words import read_clips, read_words
+from adml.data.sets import open_recordings, read_clips, read_words
 from adml.errors import ConfigError, DataError
 from adml.text.g2p import G2P
 
@@ -91,7 +90,7 @@ def _holds_a_word(segments: SegmentTable, words: Sequence[str]) -> np.ndarray:
 def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
     """The batches: segments, decoded speech, noise and impulse responses."""
     segments = build_segments_of(config)
-    store = PcmStore.build(segments.utterances, cache / "pcm")
+    store = open_recordings(segments.utterances, cache / "pcm")
     c, b, masks = config.cut, config.batches, config.augmentation
     noise = _background(config, masks.noise, masks.noise_snr_db, cache)
     cutter = Cutter(
@@ -155,7 +154,7 @@ def _background(
     paths = [
         path for folder, prefix in folders for path in read_clips(folder, path_prefix=prefix).path
     ]
-    return Background(PcmStore.build(paths, cache / "pcm"), snr_db, voices) if paths else None
+    return Background(open_recordings(paths, cache / "pcm"), snr_db, voices) if paths else None
 
 
 def _impulse_responses(config: Config, cache: Path) -> Sequence[np.ndarray]:
@@ -176,4 +175,4 @@ def _impulse_responses(config: Config, cache: Path) -> Sequence[np.ndarray]:
                 f"{', '.join(RESPONSE_SUFFIXES)}."
             )
         paths += found
-    return StoredResponses(PcmStore.build(paths, cache / "pcm")) if paths else ()
+    return StoredResponses(open_recordings(paths, cache / "pcm")) if paths else ()

@@ -12,9 +12,10 @@ from pathlib import Path
 from adml.build.data import held_out_speakers
 from adml.config import Config, TrialsConfig
 from adml.data.segments import build_segments
+from adml.data.sets import read_clips, read_words
 from adml.data.trial_list import Clip, TrialList
 from adml.data.trials import classification, clips_of, phrase_trials, wake_words, wsj_style
-from adml.data.words import WordTable, read_clips, read_words
+from adml.data.words import WordTable
 from adml.errors import ConfigError, DataError, UsageError
 from adml.text.g2p import G2P
 

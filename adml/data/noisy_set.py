@@ -19,6 +19,7 @@ from adml.audio.augmentation import SILENT_POWER
 from adml.audio.decoding import SAMPLE_RATE_HZ
 from adml.data.corpora.output import folder_in_the_making
 from adml.data.rows import SetAside
+from adml.data.sets import open_recordings
 from adml.data.simulation import Drawn, Simulation, clip_digest
 from adml.data.store import PcmStore
 from adml.data.trial_list import Clip, TrialList
@@ -79,7 +80,7 @@ def write_noisy_set(
             f"The name {out.name!r} cannot stand in a list. Expected: characters that can be "
             "printed. Choose another name."
         )
-    store = PcmStore.build(sorted({str(speech / clip.path) for clip in trials.clips}), cache)
+    store = open_recordings(sorted({str(speech / clip.path) for clip in trials.clips}), cache)
     try:
         with folder_in_the_making(out) as part:
             made, rows = _write_clips(trials, part, out.name, simulation, store, speech)

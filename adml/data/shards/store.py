@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ class ShardStore(PcmStore):
     manifest.tsv below the sharded folder, as `read_shard_words` calls it.
     """
 
-    def __init__(self, folders: list[Path]):
+    def __init__(self, folders: list[Path], only: Collection[str] | None):
         """Use `ShardStore.open`."""
         self.folder = folders[0]
         self.failed: dict[str, str] = {}
@@ -41,7 +42,11 @@ class ShardStore(PcmStore):
             parts.append(index)
             hashes.append(described["content_hash"])
             self._read_failed(folder, described)
-        order = sorted(range(len(paths)), key=paths.__getitem__)
+        kept = (n for n, path in enumerate(paths) if only is None or path in only)
+        order = sorted(kept, key=paths.__getitem__)
+        if only is not None:
+            absent = dict.fromkeys(set(only).difference(paths), "not in the shards")
+            self.failed = {path: self.failed.get(path, absent[path]) for path in sorted(absent)}
         index = np.concatenate(parts)[order]
         self.paths = tuple(paths[number] for number in order)
         self.lengths = index["samples"].astype(np.int64)
@@ -72,16 +77,19 @@ class ShardStore(PcmStore):
         return span.view("<i2") * np.float32(1.0 / 32768.0)
 
     @classmethod
-    def open(cls, folder: str | Path, *more: str | Path) -> ShardStore:
+    def open(
+        cls, folder: str | Path, *more: str | Path, only: Collection[str] | None = None
+    ) -> ShardStore:
         """Open the recordings of one sharded folder, or of several as one store.
 
-        The lists and the index are checked by their hashes, the shards by their sizes (by their
-        hashes in `adml data verify`).
+        Where `only` is given, recordings of other paths are as if they were not there. The lists
+        and the index are checked by their hashes, the shards by their sizes (by their hashes in
+        `adml data verify`).
 
         Raises:
             DataError: a folder is not one of `adml data shard`, or it is damaged.
         """
-        return cls([Path(folder), *map(Path, more)])
+        return cls([Path(folder), *map(Path, more)], only)
 
 
 def _checked_shard(folder: Path, name: str, described: dict) -> Path:

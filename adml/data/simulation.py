@@ -97,20 +97,32 @@ class Simulation:
         """Put a clip's samples, float32 [T], in its room and its background.
 
         Raises:
-            DataError: an impulse response cannot be read, or a background is silent.
+            DataError: no impulse response that was drawn can be read, or a background is silent.
         """
         rng = np.random.default_rng([self.seed, *clip_digest(clip)])
         kind = self.kinds[int(rng.integers(len(self.kinds)))]
         snr_db = float(rng.uniform(*kind.background.snr_db))
         response = ""
         if self.responses:
-            response = self.responses[int(rng.integers(len(self.responses)))]
-            speech = reverberate(speech, _response(self.responses_root / response))
+            response, room = self._draw_response(rng)
+            speech = reverberate(speech, room)
         stretches, store = kind.draw(rng, len(speech)), kind.background.store
         recordings = tuple(_within(store.paths[code], kind.root) for code, _ in stretches)
         starts_s = tuple(start / SAMPLE_RATE_HZ for _, start in stretches)
         drawn = Drawn(kind.name, recordings, starts_s, snr_db, response)
         return add_noise(speech, kind.background.sound(stretches, len(speech)), snr_db), drawn
+
+    def _draw_response(self, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+        """An impulse response and its file, drawn again where a file cannot be read."""
+        for _ in range(_TRIES):
+            response = self.responses[int(rng.integers(len(self.responses)))]
+            room = _response(self.responses_root / response)
+            if room is not None:
+                return response, room
+        raise DataError(
+            f"Of the impulse responses in {self.responses_root}, {_TRIES} that were drawn cannot "
+            "be read. Expected: audio files. Take the damaged ones out."
+        )
 
     def told(self) -> dict:
         """Everything that a set made by it depends on, in plain values."""
@@ -166,8 +178,12 @@ def make_simulation(
 
 
 @lru_cache(maxsize=256)
-def _response(path: Path) -> np.ndarray:
-    return decode(path)
+def _response(path: Path) -> np.ndarray | None:
+    try:
+        return decode(path)
+    except DataError as error:
+        logger.warning("An impulse response is left out. %s", error)
+        return None
 
 
 def _audio_below(folder: Path) -> list[str]:

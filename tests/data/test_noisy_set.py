@@ -18,7 +18,7 @@ from adml.data import noisy_set
 from adml.data.noisy_set import COLUMNS, write_noisy_set
 from adml.data.simulation import make_simulation
 from adml.data.trial_list import Clip, TrialList
-from adml.errors import AudioError, DataError, UsageError
+from adml.errors import DataError, UsageError
 
 RATE_HZ = 16000
 
@@ -266,5 +266,19 @@ def test_noise_that_is_none(root, tmp_path):
     (tmp_path / "rooms").mkdir()
     (tmp_path / "rooms" / "odd.wav").write_bytes(b"no audio")
     simulation = make_simulation([("noise", root / "noise", snr_db)], tmp_path / "rooms", **given)
-    with pytest.raises(AudioError, match="odd.wav"):
+    with pytest.raises(DataError, match="20 that were drawn cannot be read"):
         simulation.disturb(samples, CLIPS[0])
+
+
+def test_rooms_that_cannot_be_read_are_drawn_again(root, make, tmp_path, caplog):
+    odd = [root / "rooms" / f"odd{number}.wav" for number in range(4)]
+    for path in odd:
+        path.write_bytes(b"no audio")
+    try:
+        first, second = (make(f"{name}/noisy", seed=4) for name in ("first", "second"))
+    finally:
+        for path in odd:
+            path.unlink()
+    assert "An impulse response is left out" in caplog.text and "rooms/odd" in caplog.text
+    assert contents(first) == contents(second)
+    assert {row["impulse_response"] for row in manifest(first)} <= {"one.wav", "two.wav"}

@@ -23,7 +23,7 @@ _SPEAKER_LETTERS = 3
 
 
 def read_wsj(source: Path, split: str) -> Iterator[Item]:
-    """Recordings of the first microphone, each with the best text there is of it.
+    """Recordings of the first microphone, each once and with the best text there is of it.
 
     The speaker is the first three letters of the utterance.
 
@@ -50,12 +50,20 @@ def read_wsj(source: Path, split: str) -> Iterator[Item]:
                 differing.discard(name)
             elif rank == known[0] and spoken_text(text) != spoken_text(known[1]):
                 differing.add(name)
+    first: dict[str, str] = {}
     for path in walk_files(source, _AUDIO):
-        yield path if isinstance(path, Rejected) else _item(source, path, texts, differing)
+        if isinstance(path, Rejected):
+            yield path
+            continue
+        key = path.relative_to(source).as_posix()
+        if first.setdefault(path.stem.lower(), key) != key:
+            yield Rejected(key, "utterance was there before", first[path.stem.lower()])
+        else:
+            yield _item(path, key, texts, differing)
 
 
-def _item(source: Path, path: Path, texts: dict[str, tuple[int, str]], differing: set[str]) -> Item:
-    key, name = path.relative_to(source).as_posix(), path.stem.lower()
+def _item(path: Path, key: str, texts: dict[str, tuple[int, str]], differing: set[str]) -> Item:
+    name = path.stem.lower()
     text = texts.get(name, (0, ""))[1]
     if name in differing:
         return Rejected(key, "two transcripts that differ", text)

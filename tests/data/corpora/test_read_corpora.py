@@ -152,6 +152,14 @@ def test_sphere_is_never_linked(prepared, wsj, tmp_path):
     assert set(prepared("wsj", wsj).texts) == {"si_tr_s/011/011c0201.wav"}
 
 
+def test_an_utterance_of_two_discs_is_one(prepared, wsj, samples):
+    write_sphere(wsj / "disc2/011c0202.wv1", samples)
+    made = prepared("wsj", wsj, audio="flac")
+    assert "disc2/011c0202.flac" in made.texts
+    told = made.set_aside["si_tr_s/011/011c0202.wv1", "recording"]
+    assert told == "utterance was there before"
+
+
 def test_discs_that_are_all_compressed_say_what_to_do(prepared, wsj):
     (wsj / "damaged.dot").unlink()
     for path in wsj.rglob("011c020[1-5].wv1"):

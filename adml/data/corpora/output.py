@@ -22,7 +22,7 @@ FORM = 1
 DESCRIPTION = "prepared.json"
 _SPACES = str.maketrans("\t\n\r", "   ")
 MANIFEST, WORDS, SET_ASIDE = "manifest.tsv", "words.tsv", "set_aside.tsv"
-_UNFINISHED = ".unfinished"
+UNFINISHED = ".unfinished"
 """In a folder in the making, so that what it holds is known to be nobody's."""
 
 
@@ -43,11 +43,10 @@ def folder_in_the_making(out: Path) -> Iterator[Path]:
     if out.exists() or out.is_symlink():
         raise UsageError(f"{out} is there already. Expected: a new folder. Choose another name.")
     with held_part(out) as part:
-        _claim(part)
         try:
+            _empty(part)
             yield part
-            (part / _UNFINISHED).unlink()
-            os.rename(part, out)
+            finish(part, out)
         except BaseException:
             with contextlib.suppress(OSError):
                 _empty(part)
@@ -59,8 +58,10 @@ def folder_in_the_making(out: Path) -> Iterator[Path]:
 def held_part(out: Path) -> Iterator[Path]:
     """The folder `OUT.part`, made where needed, kept, and held by one process at a time.
 
+    It holds the file `UNFINISHED`, by which a later call knows that it is nobody's.
+
     Raises:
-        UsageError: it cannot be made, or another process holds it.
+        UsageError: it cannot be made, another process holds it, or it is somebody's.
     """
     part = out.with_name(out.name + ".part")
     try:
@@ -78,24 +79,30 @@ def held_part(out: Path) -> Iterator[Path]:
             raise UsageError(
                 f"{out} is being made by another process. Wait for it, or choose another name."
             ) from error
+        _claim(part)
         yield part
     finally:
         os.close(lock)
 
 
+def finish(part: Path, out: Path) -> None:
+    """Give a folder in the making its name."""
+    os.rename(part, out)
+    (out / UNFINISHED).unlink()
+
+
 def _claim(folder: Path) -> None:
-    """Mark a folder as in the making, and remove what a killed process left in it.
+    """Mark a folder as in the making.
 
     Raises:
-        UsageError: it holds what was not left so.
+        UsageError: it holds what no killed process left.
     """
-    if folder.is_symlink() or (any(folder.iterdir()) and not (folder / _UNFINISHED).is_file()):
+    if folder.is_symlink() or (any(folder.iterdir()) and not (folder / UNFINISHED).is_file()):
         raise UsageError(
             f"{folder} is there already, and was not left by a call that was stopped. Expected: "
             "nothing at this place, where the new folder is made. Move it, or choose another name."
         )
-    (folder / _UNFINISHED).touch()
-    _empty(folder)
+    (folder / UNFINISHED).touch()
 
 
 def _empty(folder: Path) -> None:
@@ -103,7 +110,7 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != _UNFINISHED:
+        elif path.name != UNFINISHED:
             path.unlink()
 
 

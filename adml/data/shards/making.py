@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from adml.audio.decoding import SAMPLE_RATE_HZ
-from adml.data.corpora.output import held_part
+from adml.data.corpora.output import UNFINISHED, finish, held_part
 from adml.data.shards.form import (
     DESCRIPTION,
     FORM,
@@ -74,9 +74,9 @@ def make_shards(
         DataError: the lists cannot be used, no recording can, or a process was killed.
     """
     _check(source, out)
-    with held_part(out) as part, Plan(source, shard_mb * 10**6) as plan:
+    with Plan(source, shard_mb * 10**6) as plan, held_part(out) as part:
         shards = [part / shard_name(number, plan.shards) for number in range(plan.shards)]
-        known = {path.name for shard in shards for path in (shard, notes_of(shard))}
+        known = {path.name for shard in shards for path in (shard, notes_of(shard))} | {UNFINISHED}
         for path in part.iterdir():
             if path.name not in known:
                 path.unlink()
@@ -91,7 +91,7 @@ def make_shards(
         described = _join(plan, shards, part)
         for shard in shards:
             notes_of(shard).unlink()
-        os.rename(part, out)
+        finish(part, out)
     if described["set_aside"]:
         told = ", ".join(f"{count} {why}" for why, count in described["set_aside"].items())
         logger.warning("%s: set aside, and listed in %s: %s", out, SET_ASIDE, told)

@@ -299,8 +299,23 @@ def test_folders_that_do_not_fit(corpus, sharded, tmp_path, capsys):
         make_shards(corpus, tmp_path / "file" / "out")
     with making.held_part(tmp_path / "out"), pytest.raises(UsageError, match="another process"):
         make_shards(corpus, tmp_path / "out")
-    assert main(["data", "shard", str(tmp_path), "--out", str(tmp_path) + "-out"]) == 3
+    (tmp_path / "empty").mkdir()
+    assert main(["data", "shard", str(tmp_path / "empty"), "--out", str(tmp_path / "new")]) == 3
     assert "manifest.tsv is not there" in capsys.readouterr().err
+    assert not (tmp_path / "new.part").exists()
+
+
+def test_what_is_somebodys_at_the_place_of_the_part_is_left_alone(corpus, tmp_path):
+    own = tmp_path / "out.part" / "own.txt"
+    own.parent.mkdir()
+    own.write_text("mine")
+    with pytest.raises(UsageError, match="out.part is there already"):
+        make_shards(corpus, tmp_path / "out")
+    root = write_set(tmp_path / "set.part", [MANIFEST, "one.wav\tyes\tann\t1.0"])
+    before = files_of(root)
+    with pytest.raises(UsageError, match="set.part is there already"):
+        make_shards(root, tmp_path / "set")
+    assert own.read_text() == "mine" and files_of(root) == before
 
 
 def test_nothing_of_use(tmp_path):

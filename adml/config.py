@@ -76,6 +76,14 @@ class BatchConfig:
     negative_texts: int = option(
         2, low=1, high=64, text="chosen: other texts for each keyword; of the baselines alone"
     )
+    block_probability: float = option(
+        0.0, low=0.0, high=1.0, text="share of segments heard amid running speech; 0 = off"
+    )
+    block_seconds: float = option(2.0, low=0.1, high=30.0)
+    block_spans: int = option(
+        6, low=1, high=64, text="most segments of a block, each an utterance of the batch"
+    )
+    block_jitter_ms: float = option(60.0, low=0.0, high=500.0, text="of edges within a block")
 
 
 @dataclass(frozen=True)

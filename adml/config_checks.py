@@ -97,6 +97,19 @@ def _of_data(config: Config) -> Iterator[Rule]:
         f"at most 1 together with cut.padding_probability, {c.padding_probability:g}",
         c.context_probability,
     )
+    blocks = b.block_probability > 0
+    yield (
+        not (blocks and a.speed_probability),
+        "augmentation.speed_probability",
+        "0 with batches.block_probability above 0, as it moves the words in a block",
+        a.speed_probability,
+    )
+    yield (
+        not blocks or config.model.kind == "adml",
+        "batches.block_probability",
+        f"0 with model.kind {config.model.kind}, which takes whole utterances",
+        b.block_probability,
+    )
     for name in ("noise_snr_db", "music_snr_db", "babble_snr_db", "speed_range", "gain_db"):
         low, high = getattr(a, name)
         yield low <= high, f"augmentation.{name}", "the lower end first", [low, high]

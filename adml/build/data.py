@@ -122,7 +122,20 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
         keyword_classes=b.keyword_classes,
         cutter=cutter,
         negative_texts=b.negative_texts if config.model.kind != "adml" else 0,
+        blocks=_blocks(config),
     )
+
+
+def _blocks(config: Config) -> dict[str, float] | None:
+    b = config.batches
+    if not b.block_probability:
+        return None
+    return {
+        "probability": b.block_probability,
+        "seconds": b.block_seconds,
+        "spans": b.block_spans,
+        "jitter_ms": b.block_jitter_ms,
+    }
 
 
 def _build_disturber(config: Config, noise: Background | None, cache: Path) -> Disturber:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from adml.data.blocks import BlockDraw
 from adml.data.cutting import Cutter
 from adml.data.negative_texts import draw_negatives
 from adml.data.sampling import KeywordDraw, build_keywords
@@ -36,6 +38,7 @@ _SHAPES = {
     "text_ids": ("int32", (None,)),
     "keyword_labels": ("int32", (None,)),
 }
+_SPAN_SHAPES = {f"span_{name}": ("int32", (None,)) for name in ("recordings", "starts", "frames")}
 _NEGATIVE_SHAPES = {
     "negative_phonemes": ("int32", (None, None, None)),
     "negative_lengths": ("int32", (None, None)),
@@ -55,6 +58,10 @@ class BatchSource:
     negative_lengths int32 [K, n] and negative_classes int32 [K, n, L]: texts of the batch that
     the keyword's utterances do not say, the one that sounds nearest first (see `draw_negatives`).
 
+    With blocks the B waveforms are blocks of running speech, and there are S >= B utterances in
+    them, each with a text of its own: span_recordings, span_starts, span_frames int32 [S] (which
+    waveform, first frame, number of frames; in the order of the waveforms), and K is S.
+
     Args:
         segments, store: what is spoken where, and the decoded audio.
         g2p: texts to phonemes.
@@ -68,6 +75,7 @@ class BatchSource:
         keyword_classes: classes of the keyword classifier, most frequent first; None for all.
         cutter: how a segment becomes a waveform; the default `Cutter()` where None.
         negative_texts: n, below K; 0: no negatives are drawn.
+        blocks: what `BlockDraw` takes by name; None: the waveforms are segments alone.
 
     Raises:
         UsageError: an argument is out of range; the message names it.
@@ -89,6 +97,7 @@ class BatchSource:
         keyword_classes: int | None = None,
         cutter: Cutter | None = None,
         negative_texts: int = 0,
+        blocks: Mapping[str, float] | None = None,
     ):
         _check(
             keywords_per_batch=(keywords_per_batch, 1, None),
@@ -124,6 +133,9 @@ class BatchSource:
         self._codes = np.array(
             [store.code(path) if path in store else -1 for path in segments.utterances]
         )
+        self._blocks = None
+        if blocks is not None:
+            self._blocks = BlockDraw(segments, store, self.keywords, self.cutter, **blocks)
 
     @property
     def num_keywords(self) -> int:
@@ -150,6 +162,8 @@ class BatchSource:
         _check(epoch=(epoch, 0, None), position=(position, 0, self.batches_per_epoch - 1))
         numbers = self._draw.draw_keywords(epoch, position)
         rows = self._draw.draw_segments(epoch, position, numbers)
+        if self._blocks is not None:
+            return self._in_blocks(epoch, position, rows)
         text = self._text(numbers)
         if self.negative_texts:
             rng = np.random.default_rng([_NEGATIVES, self.seed, epoch, position])
@@ -160,9 +174,7 @@ class BatchSource:
     def _audio(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         table, cutter = self.segments, self.cutter
         waveforms = []
-        limit_s = np.inf
-        if self.length_window > 1:
-            limit_s = float((table.end_s[rows] - table.start_s[rows]).max()) + _ROOM_S
+        limit_s = self._limit_s(rows)
         for place, row in enumerate(rows.tolist()):
             rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
             code = int(self._codes[table.utterance[row]])
@@ -176,9 +188,33 @@ class BatchSource:
                     limit_s,
                 )
             )
+        return self._heard(epoch, position, waveforms)
+
+    def _in_blocks(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
+        blocks, limit_s = [], self._limit_s(rows)
+        for place, row in enumerate(rows.tolist()):
+            rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
+            code = int(self._codes[self.segments.utterance[row]])
+            blocks.append(self._blocks.draw(rng, row, code, limit_s))
+        counts = [len(block.keywords) for block in blocks]
+        spans = {
+            "span_recordings": np.repeat(np.arange(len(blocks), dtype=np.int32), counts),
+            "span_starts": np.concatenate([block.starts for block in blocks]).astype(np.int32),
+            "span_frames": np.concatenate([block.frames for block in blocks]).astype(np.int32),
+        }
+        text = self._text(np.concatenate([block.keywords for block in blocks]))
+        return self._heard(epoch, position, [block.waveform for block in blocks]) | spans | text
+
+    def _limit_s(self, rows: np.ndarray) -> float:
+        """The longest that padding and context may make an utterance of a batch, in seconds."""
+        if self.length_window == 1:
+            return np.inf
+        return float((self.segments.end_s[rows] - self.segments.start_s[rows]).max()) + _ROOM_S
+
+    def _heard(self, epoch: int, position: int, waveforms: list) -> dict[str, np.ndarray]:
         lengths = np.array([len(item) for item in waveforms], np.int32)
         rng = np.random.default_rng([_MASKS, self.seed, epoch, position])
-        time_masks, frequency_masks = cutter.masks(rng, lengths)
+        time_masks, frequency_masks = self.cutter.masks(rng, lengths)
         return {
             "waveform": _padded(waveforms, SAMPLES_MULTIPLE, 0, np.float32),
             "waveform_lengths": lengths,
@@ -214,6 +250,7 @@ class BatchSource:
 
         _check(start_step=(start_step, 0, None), stop_step=(stop_step, start_step, None))
         shapes = _SHAPES | (_NEGATIVE_SHAPES if self.negative_texts else {})
+        shapes |= _SPAN_SHAPES if self._blocks else {}
         names = list(shapes)
 
         def make(step: int) -> list[np.ndarray]:

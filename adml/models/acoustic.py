@@ -10,6 +10,7 @@ from adml.layers.layout import PackedFrames, PaddedFrames
 from adml.layers.normalisation import MaskedBatchNorm
 from adml.layers.pooling import ContextStatisticsPooling
 from adml.layers.res2 import ConvolutionUnit, SERes2Block
+from adml.layers.spans import Spans, cut_spans
 
 
 class AcousticEncoder(keras.Model):
@@ -52,34 +53,38 @@ class AcousticEncoder(keras.Model):
                                                        name="utterance")
 
     def call(self, features: tf.Tensor, lengths: tf.Tensor,
-             training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+             training: bool = False, spans: Spans | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes.
 
         Args:
             features: `[B, F, M]` log-mel features; what stands on padded frames is ignored.
             lengths: int `[B]` valid frames.
             training: Whether batch statistics are used.
+            spans: S stretches of the recordings (not in the paper). The frames are made of the
+                whole recordings; then each span is pooled alone, and stands for an utterance in
+                what is returned: S in the place of B.
 
         Returns:
             Frame embeddings `[B, F, D]`, 0 on padding, and utterance embeddings `[B, D]`.
         """
         features = tf.cast(features, self.compute_dtype)
         if self.fast and training:
-            return self._encode_packed(features, lengths)
+            return self._encode_packed(features, lengths, spans)
         hidden = tf.expand_dims(features, 1) if self.fast else features
         layout = PaddedFrames(lengths, hidden)
         hidden = tf.where(layout.valid > 0, hidden, tf.zeros([], hidden.dtype))
-        frames, utterance = self._encode(hidden, layout, training)
+        frames, utterance, _ = self._encode(hidden, layout, training, spans)
         return (tf.squeeze(frames, 1) if self.fast else frames), utterance
 
-    def _encode_packed(self, features, lengths) -> tuple[tf.Tensor, tf.Tensor]:
+    def _encode_packed(self, features, lengths, spans) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes in training without spending work on padding."""
         layout = PackedFrames(lengths, tf.shape(features)[1])
-        frames, utterance = self._encode(layout.pack(features), layout, training=True)
+        packed = layout.pack(features)
+        frames, utterance, layout = self._encode(packed, layout, True, spans)
         return layout.unpack(frames), utterance
 
-    def _encode(self, hidden, layout, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns frame embeddings in the given layout and utterance embeddings."""
+    def _encode(self, hidden, layout, training: bool, spans: Spans | None):
+        """Returns frame embeddings, utterance embeddings and the layout of the first."""
         hidden = self.stem(hidden, layout, training=training)
         outputs = []
         for block in self.blocks:
@@ -87,8 +92,10 @@ class AcousticEncoder(keras.Model):
             outputs.append(hidden)
         hidden = self.aggregation(tf.concat(outputs, axis=-1), layout, training=training)
         frames = layout.masked(self.frame_projection(hidden, layout))
+        if spans is not None:
+            frames, layout = cut_spans(frames, layout, spans)
         pooled = self.pooled_norm(self.pooling(frames, layout), training=training)
-        return frames, self.utterance_projection(pooled)
+        return frames, self.utterance_projection(pooled), layout
 
     def get_config(self) -> dict:
         """Returns the arguments that make an equal model."""

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.layers.attention import CrossAttention
+from adml.layers.spans import Spans
 from adml.models.acoustic import AcousticEncoder
 from adml.models.ctc import FrameClassifier
 from adml.models.modality import ModalityClassifier
@@ -74,6 +75,8 @@ class ADML(keras.Model):
         Args:
             inputs: `features` `[B, F, M]`, `frame_lengths` `[B]`, `phonemes` `[K, L]`,
                 `phoneme_lengths` `[K]`; B a multiple of K, utterance b says text b // (B // K).
+                With `span_recordings`, `span_starts`, `span_frames` `[S]` (see `Spans`) the
+                utterances are these stretches, and S stands for B in what follows.
             training: Whether batch statistics are used.
 
         Returns:
@@ -83,11 +86,13 @@ class ADML(keras.Model):
             of phoneme_audio, phoneme_text `[P, 2]`, utterance_audio, utterance_text `[B, 2]`
             (those that are switched on); ctc_logits `[B, F, V + 1]` where there is a classifier.
         """
-        frames, audio = self.acoustic(inputs["features"], inputs["frame_lengths"],
-                                      training=training)
+        lengths, spans = inputs["frame_lengths"], None
+        if "span_starts" in inputs:
+            spans = Spans(*(inputs[f"span_{name}"] for name in Spans._fields))
+        frames, audio = self.acoustic(inputs["features"], lengths, training=training, spans=spans)
         phonemes, text = self.text(inputs["phonemes"], inputs["phoneme_lengths"],
                                    training=training)
-        outputs = {"audio_frames": frames, "frame_lengths": inputs["frame_lengths"],
+        outputs = {"audio_frames": frames, "frame_lengths": spans.frames if spans else lengths,
                    "audio_utterance": audio, "text_phonemes": phonemes, "text_utterance": text,
                    "attention": None, "audio_phonemes": None, "modality_logits": {}}
         repeats = tf.shape(audio)[0] // tf.maximum(tf.shape(text)[0], 1)

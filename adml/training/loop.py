@@ -95,7 +95,7 @@ def run_loop(
             terms = training_step(batch, fraction)
             _check_finite(terms, step)
             seconds = waited + time.perf_counter() - before
-            progress.add(terms, waited, seconds, len(batch["waveform"]))
+            progress.add(terms, waited, seconds, len(batch.get("span_starts", batch["waveform"])))
             _advance(bar, terms["total"], progress.window.rate())
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
                 row = _row(plan, source, step, fraction)

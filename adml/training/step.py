@@ -14,6 +14,7 @@ from adml.audio.features import mask_spans
 
 MASK_KEYS = ("time_masks", "frequency_masks")
 NEGATIVE_KEYS = ("negative_phonemes", "negative_lengths")
+SPAN_KEYS = ("span_recordings", "span_starts", "span_frames")
 UTTERANCE_KEYS = ("waveform", "waveform_lengths", *MASK_KEYS)
 
 
@@ -141,22 +142,24 @@ class TrainingStep:
         )
 
     def distribute(self, batch: Mapping[str, Any]):
-        """Give each replica a contiguous share of the keywords with their utterances."""
+        """Give each replica a contiguous share of the keywords with their utterances.
+
+        With spans, a share of the recordings with the keywords that are spoken in them.
+        """
         replicas = self.strategy.num_replicas_in_sync
         if replicas == 1:
             return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
-        keywords = len(batch["phonemes"])
-        utterances = len(batch["waveform"]) // keywords
-        edges = np.linspace(0, keywords, replicas + 1).round().astype(int)
+        edges = _edges(batch, replicas)
 
         def share(context):
             replica = context.replica_id_in_sync_group
-            first, last = edges[replica], edges[replica + 1]
-            rows = {name: utterances if name in UTTERANCE_KEYS else 1 for name in batch}
-            return {
-                name: tf.convert_to_tensor(value[first * rows[name] : last * rows[name]])
+            parts = {
+                name: value[slice(*edges[name in UTTERANCE_KEYS][replica : replica + 2])]
                 for name, value in batch.items()
             }
+            if "span_recordings" in batch:
+                parts["span_recordings"] = parts["span_recordings"] - edges[True][replica]
+            return {name: tf.convert_to_tensor(value) for name, value in parts.items()}
 
         return self.strategy.experimental_distribute_values_from_function(share)
 
@@ -179,7 +182,7 @@ class TrainingStep:
             "phonemes": batch["phonemes"],
             "phoneme_lengths": batch["phoneme_lengths"],
         }
-        inputs |= {name: batch[name] for name in NEGATIVE_KEYS if name in batch}
+        inputs |= {name: batch[name] for name in NEGATIVE_KEYS + SPAN_KEYS if name in batch}
         outputs = self.model(inputs, training=True)
         return self.losses(
             outputs, batch, margin_fraction=margin_fraction, scope=self.loss_scope, training=True
@@ -216,3 +219,12 @@ class TrainingStep:
         updates = zip(gradients, [variable for _, variable in pairs], strict=True)
         group.optimizer.apply_gradients(updates, skip_gradients_aggregation=True)
         return norm
+
+
+def _edges(batch: Mapping[str, Any], replicas: int) -> dict[bool, np.ndarray]:
+    """Where the shares of the replicas end, int [replicas + 1]; True: of the waveforms."""
+    if "span_recordings" in batch:
+        waveforms = np.linspace(0, len(batch["waveform"]), replicas + 1).round().astype(int)
+        return {True: waveforms, False: np.searchsorted(batch["span_recordings"], waveforms)}
+    keywords = np.linspace(0, len(batch["phonemes"]), replicas + 1).round().astype(int)
+    return {True: keywords * (len(batch["waveform"]) // len(batch["phonemes"])), False: keywords}

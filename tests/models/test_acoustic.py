@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adml.layers.layout import PaddedFrames
+from adml.layers.spans import Spans
 from adml.models.acoustic import AcousticEncoder
 from adml.training.seeding import set_seeds
 
@@ -105,6 +107,47 @@ def test_both_paths_give_equal_gradients_in_inference(pair):
         left, right = (tf.convert_to_tensor(slope).numpy() for slope in (left, right))
         difference = np.linalg.norm(left - right)
         assert difference <= 1e-3 * np.linalg.norm(right) + 1e-6, variable.name
+
+
+SPANS = Spans(np.array([0, 0, 1, 3]), np.array([3, 0, 2, 0]), np.array([9, 30, 12, 1]))
+
+
+def test_a_span_that_is_all_there_is_is_the_clip(pair):
+    whole = Spans(np.arange(4), np.zeros(4, np.int32), LENGTHS)
+    for encoder in pair:
+        expected, found = (encoder(features(), LENGTHS, spans=s) for s in (None, whole))
+        for one, two in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_spans_are_pooled_from_the_frames_of_the_whole(pair):
+    for encoder in pair:
+        frames, _ = encoder(features(), LENGTHS)
+        cut, utterance = encoder(features(), LENGTHS, spans=SPANS)
+        assert cut.shape == (4, 30, 256) and utterance.shape == (4, 256)
+        for place, (clip, start, count) in enumerate(zip(*SPANS, strict=True)):
+            own = frames[clip : clip + 1, start : start + count]
+            np.testing.assert_allclose(cut[place, :count], own[0], atol=1e-6)
+            layout = PaddedFrames(np.array([count]), own)
+            pooled = encoder.pooled_norm(encoder.pooling(own, layout))
+            expected = encoder.utterance_projection(pooled)
+            np.testing.assert_allclose(utterance[place : place + 1], expected, atol=1e-5)
+
+
+def test_both_paths_give_equal_gradients_of_spans(pair):
+    fast, plain = (AcousticEncoder(fast=path, dtype="float64") for path in (True, False))
+    values = features().astype(np.float64)
+    found = []
+    for encoder in (fast, plain):
+        encoder(values, LENGTHS)
+        encoder.set_weights([weight.astype(np.float64) for weight in pair[0].get_weights()])
+        with tf.GradientTape() as tape:
+            frames, utterance = encoder(values, LENGTHS, training=True, spans=SPANS)
+            loss = tf.reduce_sum(tf.sin(utterance)) + tf.reduce_mean(tf.sin(frames))
+        found.append((utterance, tape.gradient(loss, encoder.trainable_variables)))
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-9)
+    for left, right in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-8, atol=1e-9)
 
 
 def test_short_clips_give_finite_values_and_gradients(pair):

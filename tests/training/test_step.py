@@ -12,7 +12,7 @@ from adml.losses.total import TotalLoss
 from adml.models.acoustic import AcousticEncoder
 from adml.models.adml import ADML
 from adml.training.seeding import set_seeds
-from adml.training.step import Group, TrainingStep, make_groups
+from adml.training.step import UTTERANCE_KEYS, Group, TrainingStep, make_groups
 
 DIM, CLASSES, CLIP = 24, 9, 0.05
 
@@ -218,6 +218,32 @@ def test_the_margin_reaches_the_keyword_loss_alone(single_step, batch):
     changed = {name for name in off if abs(float(off[name]) - float(on[name])) > 1e-6}
     assert changed == {"keyword", "total"}
     assert float(on["keyword"]) > float(off["keyword"])
+
+
+@pytest.fixture(scope="module")
+def spans(random_source):
+    """Three recordings, of which two replicas get two and one, with seven spans."""
+    heard = random_source(keywords=3, utterances=1, classes=CLASSES).batch(0, 0)
+    texts = random_source(keywords=7, utterances=1, classes=CLASSES, seed=1).batch(0, 0)
+    places = {
+        "span_recordings": np.array([0, 0, 1, 1, 1, 2, 2], np.int32),
+        "span_starts": np.array([0, 3, 0, 1, 4, 2, 0], np.int32),
+        "span_frames": np.array([5, 4, 9, 3, 5, 6, 8], np.int32),
+    }
+    return texts | {name: heard[name] for name in UTTERANCE_KEYS} | places
+
+
+def test_two_replicas_equal_one_with_spans(one_device, mirrored, spans, eagerly):
+    """A recording's spans are never parted, and count as utterances."""
+    with eagerly():
+        single, double = (trained_on(make_step(one), spans) for one in (one_device, mirrored))
+    for name, value in single[0].items():
+        assert double[0][name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
+    for name in ("network", "constants", "bias"):
+        ours, theirs = updates(double, name), updates(single, name)
+        largest = max(np.abs(u).max() for u in theirs)
+        for left, right in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(left, right, rtol=0, atol=1e-6 * max(largest, 1.0))
 
 
 def test_replicas_get_whole_keywords(mirrored, batch):

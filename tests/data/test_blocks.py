@@ -1,0 +1,127 @@
+"""Blocks of running speech: what is told of them is what is heard in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adml.data.batches import BatchSource
+from adml.data.cutting import Cutter
+from adml.data.disturbance import Disturber
+from adml.data.store import PcmStore
+
+RATE_HZ, SHIFT, WINDOW = 16000, 160, 400
+WORD_SECONDS = 0.4
+
+
+@pytest.fixture(scope="module")
+def store(segments, tmp_path_factory):
+    return PcmStore.build(segments.utterances, tmp_path_factory.mktemp("cache"))
+
+
+def source_of(segments, store, spell, *, undisturbed=True, seed=5, **blocks):
+    chosen = {"probability": 1.0, "seconds": 1.5, "spans": 4, "jitter_ms": 0.0} | blocks
+    options = {}
+    if undisturbed:
+        options = {"disturber": Disturber(gain_db=(0.0, 0.0)), "jitter_ms": 0.0}
+    return BatchSource(
+        segments, store, g2p=spell, keywords_per_batch=6, utterances_per_keyword=2, seed=seed,
+        min_utterances=1, cutter=Cutter(**options), blocks=chosen,
+    )  # fmt: skip
+
+
+def main_pitch_hz(samples: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples)), 1 << 15))
+    return float(np.argmax(spectrum) * RATE_HZ / (1 << 15))
+
+
+def test_a_span_holds_the_words_it_is_said_to_hold(segments, store, spell):
+    """The words are tones: the pitch in the middle of each word of each span is the word's."""
+    source, looked_at = source_of(segments, store, spell), 0
+    for position in range(source.batches_per_epoch):
+        batch = source.batch(0, position)
+        for place, text_id in enumerate(batch["text_ids"]):
+            waveform = batch["waveform"][batch["span_recordings"][place]]
+            first = batch["span_starts"][place] * SHIFT
+            words = source.keywords.texts[text_id].split()
+            seconds = (batch["span_frames"][place] - 1) * SHIFT / RATE_HZ + WINDOW / RATE_HZ
+            assert seconds == pytest.approx(WORD_SECONDS * len(words), abs=0.011)
+            for number, word in enumerate(words):
+                middle = first + int((number + 0.5) * WORD_SECONDS * RATE_HZ)
+                heard = main_pitch_hz(waveform[middle - 1600 : middle + 1600])
+                same = {150 + 40 * (sum(map(ord, said)) % 50) for said in homophones(word)}
+                assert min(abs(heard - pitch) for pitch in same) < 5
+                looked_at += 1
+    assert looked_at > 50
+
+
+def homophones(word: str) -> tuple[str, ...]:
+    groups = (("red", "read"), ("night", "knight"))
+    return next((group for group in groups if word in group), (word,))
+
+
+def test_the_layout(segments, store, spell):
+    batch = source_of(segments, store, spell).batch(1, 0)
+    recordings, counts = np.unique(batch["span_recordings"], return_counts=True)
+    assert recordings.tolist() == list(range(12)) == list(range(len(batch["waveform"])))
+    assert counts.max() == 4 and (np.diff(batch["span_recordings"]) >= 0).all()
+    spans = len(batch["span_starts"])
+    assert spans > 24
+    for name in ("phonemes", "phoneme_lengths", "phoneme_classes", "text_ids", "keyword_labels"):
+        assert len(batch[name]) == spans, name
+    frames = 1 + (batch["waveform_lengths"] - WINDOW) // SHIFT
+    ends = batch["span_starts"] + batch["span_frames"]
+    assert (batch["span_starts"] >= 0).all() and (batch["span_frames"] >= 1).all()
+    assert (ends <= frames[batch["span_recordings"]]).all()
+    assert (batch["waveform_lengths"] == 1.5 * RATE_HZ).all()
+
+
+def test_the_spans_of_a_block_are_different_segments(segments, store, spell):
+    batch = source_of(segments, store, spell).batch(0, 0)
+    told = zip(batch["span_recordings"], batch["span_starts"], batch["span_frames"], strict=True)
+    assert len(set(told)) == len(batch["span_starts"])
+
+
+def test_without_blocks_a_waveform_is_the_segment_alone(segments, store, spell):
+    batch = source_of(segments, store, spell, probability=0.0).batch(0, 0)
+    frames = 1 + (batch["waveform_lengths"] - WINDOW) // SHIFT
+    np.testing.assert_array_equal(batch["span_frames"], frames)
+    assert not batch["span_starts"].any()
+    np.testing.assert_array_equal(batch["span_recordings"], range(12))
+
+
+def test_edges_move_within_their_limit(segments, store, spell):
+    still = source_of(segments, store, spell, spans=1)
+    moved = source_of(segments, store, spell, spans=1, jitter_ms=50.0)
+    starts, ends = [], []
+    for position in range(still.batches_per_epoch):
+        one, two = still.batch(0, position), moved.batch(0, position)
+        np.testing.assert_array_equal(one["waveform"], two["waveform"])
+        starts += (two["span_starts"] - one["span_starts"]).tolist()
+        last = [batch["span_starts"] + batch["span_frames"] for batch in (one, two)]
+        ends += (last[1] - last[0]).tolist()
+    for moves in (starts, ends):
+        assert -7 <= min(moves) < -2 and 2 < max(moves) <= 7
+
+
+def test_blocks_longer_than_a_recording_are_the_recording(segments, store, spell):
+    batch = source_of(segments, store, spell, seconds=9.0).batch(0, 0)
+    assert set(batch["waveform_lengths"]) <= set(store.lengths.tolist())
+
+
+def test_a_batch_is_a_function_of_its_place(segments, store, spell):
+    source, again = (source_of(segments, store, spell, undisturbed=False) for _ in range(2))
+    expected = source.batch(3, 1)
+    again.batch(0, 0)
+    found, other = again.batch(3, 1), source.batch(3, 0)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    assert not np.array_equal(other["text_ids"], expected["text_ids"])
+
+
+def test_the_dataset_has_the_spans(segments, store, spell):
+    source = source_of(segments, store, spell)
+    for made in source.dataset(0, 1):
+        expected = source.batch(0, 0)
+        assert made.keys() == expected.keys()
+        np.testing.assert_array_equal(made["span_frames"], expected["span_frames"])

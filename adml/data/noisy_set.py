@@ -50,9 +50,9 @@ def write_noisy_set(
 
     The folder holds `audio/` (16 kHz FLAC), `trials.tsv` (the same trials of these files),
     `manifest.tsv` (a row a file, with what was done to it and its sha256) and `settings.json` (what
-    all was made of, with the hashes of the two). The list's paths begin with the folder's own name,
-    as the folder above it is the speech folder of an evaluation. The same call writes the same
-    bytes.
+    all was made of, with the hashes of the two). The list tells, and so its hash is of, the content
+    of the clips, the backgrounds and the rooms. Its paths begin with the folder's own name, as the
+    folder above it is the speech folder of an evaluation. The same call writes the same bytes.
 
     Args:
         trials: the list; clips that cannot be read are set aside with their trials, and told.
@@ -118,7 +118,7 @@ def _write_clips(
     speech: Path,
 ) -> tuple[TrialList, list[Sequence[str]]]:
     """Write the clips' files; returns the trials of them, and the manifest's rows."""
-    aside, clips, rows = SetAside(trials.name), [], {}
+    aside, clips, rows, clean = SetAside(trials.name), [], {}, hashlib.sha256()
     place = np.full(len(trials.clips), -1)
     for number, clip in enumerate(tqdm(trials.clips, desc="disturb", unit="clip", disable=None)):
         samples, reason = _read(store, str(speech / clip.path), clip)
@@ -127,6 +127,7 @@ def _write_clips(
             continue
         path = _file_of(clip)
         if path not in rows:
+            clean.update(samples.tobytes())
             noisy, drawn = simulation.disturb(samples, clip)
             rows[path] = _row(path, clip, noisy, drawn, _write_flac(part / path, noisy))
         place[number] = len(clips)
@@ -135,7 +136,7 @@ def _write_clips(
     kept = place[trials.pair_clip] >= 0
     settings = {
         "of": trials.sha256,
-        "speech": store.content_hash,
+        "speech": clean.hexdigest(),
         "clips_set_aside": aside.count,
         **simulation.told(),
     }

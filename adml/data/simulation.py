@@ -21,6 +21,7 @@ import numpy as np
 from adml.audio.augmentation import SILENT_POWER, add_noise, reverberate
 from adml.audio.decoding import SAMPLE_RATE_HZ, decode
 from adml.data.disturbance import BABBLE_VOICES, Background
+from adml.data.shards.form import is_sharded
 from adml.data.store import PcmStore
 from adml.data.trial_list import Clip
 from adml.errors import DataError, UsageError
@@ -135,7 +136,11 @@ class Simulation:
             }
             for kind in self.kinds
         }
-        return {"seed": self.seed, "impulse_responses": len(self.responses), **backgrounds}
+        content = hashlib.sha256()
+        for response in self.responses:
+            content.update(hashlib.sha256((self.responses_root / response).read_bytes()).digest())
+        rooms = {"recordings": len(self.responses), "content": content.hexdigest()}
+        return {"seed": self.seed, "impulse_responses": rooms, **backgrounds}
 
 
 def make_simulation(
@@ -191,6 +196,11 @@ def _audio_below(folder: Path) -> list[str]:
 
     What has a name that cannot stand in a list is set aside and told.
     """
+    if is_sharded(folder):
+        raise DataError(
+            f"{folder} is sharded. Expected: a folder of audio files, as backgrounds and rooms are "
+            "looked for in files. Give the plain set."
+        )
     found = [path for path in folder.rglob("*") if path.suffix.lower() in _AUDIO]
     found = sorted(_within(path, folder) for path in found if os.path.isfile(path))
     paths = [path for path in found if path.isprintable()]

@@ -16,6 +16,7 @@ import soundfile
 
 from adml.data import noisy_set
 from adml.data.noisy_set import COLUMNS, write_noisy_set
+from adml.data.shards.making import make_shards
 from adml.data.simulation import make_simulation
 from adml.data.trial_list import Clip, TrialList
 from adml.errors import DataError, UsageError
@@ -65,12 +66,12 @@ def make(root, tmp_path):
     """Writes a set; gives its folder."""
 
     def write(name="here/noisy", clips=CLIPS, seed=3, rooms=True, snr_db=(5.0, 10.0),
-              kinds=None) -> Path:  # fmt: skip
+              kinds=None, speech=root) -> Path:  # fmt: skip
         given = kinds or [("noise", root / "noise", snr_db)]
         simulation = make_simulation(
             given, root / "rooms" if rooms else None, seed=seed, cache=tmp_path / "cache"
         )
-        given = {"speech": root, "cache": tmp_path / "cache"}
+        given = {"speech": speech, "cache": tmp_path / "cache"}
         write_noisy_set(trial_list(clips), tmp_path / name, simulation, **given)
         return tmp_path / name
 
@@ -147,6 +148,31 @@ def test_the_same_bytes_twice_whatever_the_order(make):
     }
     other = contents(make("five/noisy", seed=4))
     assert all(other[name] != data for name, data in audio.items())
+
+
+def test_other_rooms_or_speech_are_another_list(root, make, tmp_path):
+    """What was heard in other rooms, or of other recordings of the same names, is another list."""
+    first, wider = make("one/noisy"), root / "rooms" / "two.wav"
+    for changed in (wider, root / "test" / "a.wav"):
+        kept = changed.read_bytes()
+        samples, _ = soundfile.read(changed)
+        try:
+            soundfile.write(changed, samples[::-1], RATE_HZ, subtype="PCM_16")
+            other = make(f"{changed.stem}/noisy")
+        finally:
+            changed.write_bytes(kept)
+        lists = [TrialList.read(folder / "trials.tsv") for folder in (first, other)]
+        assert lists[0].clips == lists[1].clips and lists[0].sha256 != lists[1].sha256
+
+
+def test_sharded_speech_gives_the_same_set_and_sharded_noise_is_refused(root, make, tmp_path):
+    """The three clips that can be read, of shards in the place of the recordings."""
+    rows = [f"{name}.wav\t{name}\tann" for name in "ab"]
+    (root / "test" / "manifest.tsv").write_text("path\ttext\tspeaker\n" + "\n".join(rows) + "\n")
+    make_shards(root / "test", tmp_path / "speech" / "test")
+    assert contents(make("one/noisy")) == contents(make("two/noisy", speech=tmp_path / "speech"))
+    with pytest.raises(DataError, match="is sharded.*Give the plain set"):
+        make("no/noisy", kinds=[("noise", tmp_path / "speech" / "test", (0.0, 1.0))])
 
 
 def test_without_rooms(make):

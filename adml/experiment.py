@@ -220,7 +220,14 @@ def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
     require_encoders(trained.config, trained.folder)
     out = out or trained.folder / "export"
     try:
-        exported = export(trained.model.acoustic, trained.model.text, trained.log_mel, out)
+        model = trained.model
+        exported = export(
+            model.acoustic,
+            model.text,
+            trained.log_mel,
+            out,
+            frame_classifier=model.frame_classifier,
+        )
     except tf.errors.OpError as error:
         raise UsageError(f"Cannot write the export folder {out}: {error.message}.") from error
     return exported.to_dict()

@@ -2,7 +2,8 @@
 
 An export folder holds
 
-    acoustic/      embed_audio(waveform, lengths), score(waveform, lengths, keywords)
+    acoustic/      embed_audio(waveform, lengths), score(waveform, lengths, keywords), and for
+                   running audio log_mel(waveform), listen(log_mel, lengths, spans)
     text/          embed_text(phonemes, lengths)
     reference.npz  inputs and the outputs the model gave here; `verify` feeds them again
 
@@ -29,6 +30,7 @@ import numpy as np
 import tensorflow as tf
 
 from adml.errors import UsageError
+from adml.export.listening import listening
 from adml.export.verification import TOLERANCE, make_reference, verify
 from adml.text.phonemes import SYMBOLS
 
@@ -72,11 +74,20 @@ class ExportedAcoustic(tf.Module):
         log_mel: callable (waveform [B, T], lengths [B]) -> (features, frame lengths), with
             `settings`.
         front_end: file with the front end's settings, copied into the SavedModel.
+        frame_classifier: callable (frames [B, F, D]) -> logits [B, F, V + 1], with `variables`;
+            None where the model has none.
     """
 
-    def __init__(self, encoder: Callable, log_mel: Callable, front_end: str) -> None:
+    def __init__(
+        self,
+        encoder: Callable,
+        log_mel: Callable,
+        front_end: str,
+        frame_classifier: Callable | None = None,
+    ) -> None:
         super().__init__(name="acoustic")
         self.held = [*encoder.variables, *log_mel.variables]
+        self.held += frame_classifier.variables if frame_classifier else []
         self.front_end = tf.saved_model.Asset(front_end)
         waveform = tf.TensorSpec([None, None], tf.float32, name="waveform")
         lengths = tf.TensorSpec([None], tf.int32, name="lengths")
@@ -103,6 +114,7 @@ class ExportedAcoustic(tf.Module):
             return {"scores": tf.matmul(embedding, unit_length(keywords), transpose_b=True)}
 
         self.embed_audio, self.score = embed_audio, score
+        self.log_mel, self.listen = listening(encoder, log_mel, frame_classifier)
 
 
 class ExportedText(tf.Module):
@@ -151,6 +163,7 @@ def export(
     folder: str | Path,
     *,
     symbols: Sequence[str] = SYMBOLS,
+    frame_classifier: Callable | None = None,
     clips: Sequence[np.ndarray] | None = None,
     tolerance: float = TOLERANCE,
 ) -> Exported:
@@ -162,6 +175,7 @@ def export(
         log_mel: `LogMel`, the front end the encoder was trained with.
         folder: new folder to write; its parents are made.
         symbols: phoneme symbols in the order of their ids; the first has id 1.
+        frame_classifier: `FrameClassifier` of the frames, where the model has one.
         clips: float32 [T] waveforms for the check; by default made ones of several lengths.
         tolerance: largest difference between the exported file's outputs and the model's.
 
@@ -178,8 +192,10 @@ def export(
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         aside.mkdir(parents=True)
-        make_reference(aside / REFERENCE, acoustic, text, log_mel, len(symbols), clips)
-        _save(acoustic, text, log_mel, symbols, aside)
+        make_reference(
+            aside / REFERENCE, acoustic, text, log_mel, len(symbols), clips, frame_classifier
+        )
+        _save(acoustic, text, log_mel, symbols, aside, frame_classifier)
         difference = verify(aside, tolerance=tolerance)
         aside.rename(folder)
     except OSError as error:
@@ -210,19 +226,22 @@ def require_free(folder: Path) -> None:
 
 
 def _save(
-    acoustic: Callable, text: Callable, log_mel: Callable, symbols: Sequence[str], folder: Path
+    acoustic: Callable,
+    text: Callable,
+    log_mel: Callable,
+    symbols: Sequence[str],
+    folder: Path,
+    frame_classifier: Callable | None,
 ) -> None:
     """Write the two SavedModels with their assets."""
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         front_end, phonemes = Path(scratch, FRONT_END), Path(scratch, PHONEMES)
         front_end.write_text(json.dumps(log_mel.settings, indent=1) + "\n", encoding="utf-8")
         phonemes.write_text("".join(f"{symbol}\n" for symbol in symbols), encoding="utf-8")
-        listener = ExportedAcoustic(acoustic, log_mel, str(front_end))
-        tf.saved_model.save(
-            listener,
-            str(folder / ACOUSTIC),
-            signatures={"embed_audio": listener.embed_audio, "score": listener.score},
-        )
+        listener = ExportedAcoustic(acoustic, log_mel, str(front_end), frame_classifier)
+        names = ("embed_audio", "score", "log_mel", "listen")
+        signatures = {name: getattr(listener, name) for name in names}
+        tf.saved_model.save(listener, str(folder / ACOUSTIC), signatures=signatures)
         reader = ExportedText(text, str(phonemes))
         tf.saved_model.save(
             reader, str(folder / TEXT), signatures={"embed_text": reader.embed_text}

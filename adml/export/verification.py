@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from adml.errors import DataError, NumericError
+from adml.layers.spans import Spans
 
 TOLERANCE = 1e-5
 CLIP_SAMPLES = (16000, 11234, 24300, 250)
@@ -65,6 +66,13 @@ sound = {"waveform": reference["waveform"], "lengths": reference["waveform_lengt
 check(acoustic, "embed_audio", sound, "waveform")
 scored = dict(sound, keywords=reference["embed_text.embedding"])
 check(acoustic, "score", scored, "waveform")
+mel = acoustic.signatures["log_mel"](waveform=tf.constant(reference["waveform"]))["log_mel"]
+compare("log_mel", mel, reference["log_mel"])
+names = ("lengths", "recordings", "starts", "frames")
+spans = {name: tf.constant(reference["listen_" + name]) for name in names}
+heard = acoustic.signatures["listen"](log_mel=tf.constant(reference["log_mel"]), **spans)
+for name, value in heard.items():
+    compare("listen." + name, value, reference["listen." + name])
 symbols = {"phonemes": reference["phonemes"], "lengths": reference["phoneme_lengths"]}
 check(text, "embed_text", symbols, "phonemes")
 sys.stdout.write("\\n" + json.dumps({"differences": differences, "strangers": strangers}))
@@ -78,6 +86,7 @@ def make_reference(
     log_mel: Callable,
     num_symbols: int,
     clips: Sequence[np.ndarray] | None = None,
+    frame_classifier: Callable | None = None,
 ) -> None:
     """Write inputs and the outputs that the model gives for them, computed eagerly on the CPU.
 
@@ -86,6 +95,7 @@ def make_reference(
         acoustic, text, log_mel: the model, as for `adml.export.saved_model.export`.
         num_symbols: number of phoneme symbols, without padding.
         clips: float32 [T] waveforms; by default made ones of several lengths.
+        frame_classifier: as there.
     """
     generator = np.random.default_rng(0)
     waveform, waveform_lengths = _pad(clips or made_clips(generator), np.float32)
@@ -96,6 +106,7 @@ def make_reference(
         frames, audio = acoustic(features, frame_lengths, training=False)
         symbols, counts = tf.constant(phonemes), tf.constant(phoneme_lengths)
         embedded, keywords = text(symbols, counts, training=False)
+        heard = _heard(acoustic, log_mel, frame_classifier, waveform, waveform_lengths)
     audio, keywords = _unit_length(audio), _unit_length(keywords)
     np.savez(
         path,
@@ -110,8 +121,35 @@ def make_reference(
             "embed_text.embedding": keywords,
             "embed_text.phonemes": tf.cast(embedded, tf.float32).numpy(),
             "score.scores": audio @ keywords.T,
+            **heard,
         },
     )
+
+
+def _heard(acoustic, log_mel, frame_classifier, waveform, lengths) -> dict[str, np.ndarray]:
+    """Inputs and outputs of `listen`: spans of the middle and of all of each clip."""
+    raw = type(log_mel).from_config(log_mel.get_config() | {"mean_normalise": False})
+    features, _ = raw(waveform, np.full(len(waveform), waveform.shape[1], np.int32))
+    normalised, counts = log_mel(waveform, lengths)
+    counts = counts.numpy()
+    recordings = np.repeat(np.arange(len(counts), dtype=np.int32), 2)
+    starts = np.stack([counts // 3, 0 * counts], axis=1).ravel()
+    frames = np.stack([np.maximum(counts // 2, 1), counts], axis=1).ravel()
+    hidden, utterance = acoustic(
+        normalised, counts, training=False, spans=Spans(recordings, starts, frames)
+    )
+    heard = {
+        "log_mel": features.numpy(),
+        "listen_lengths": counts,
+        "listen_recordings": recordings,
+        "listen_starts": starts.astype(np.int32),
+        "listen_frames": frames.astype(np.int32),
+        "listen.embedding": _unit_length(utterance),
+    }
+    if frame_classifier is not None:
+        hidden, _ = acoustic(normalised, counts, training=False)
+        heard["listen.phones"] = tf.nn.log_softmax(frame_classifier(hidden)).numpy()
+    return heard
 
 
 def made_clips(generator: np.random.Generator) -> list[np.ndarray]:

@@ -76,6 +76,21 @@ class AcousticEncoder(keras.Model):
         frames, utterance, _ = self._encode(hidden, layout, training, spans)
         return (tf.squeeze(frames, 1) if self.fast else frames), utterance
 
+    def pool(self, frames: tf.Tensor, spans: Spans) -> tf.Tensor:
+        """Makes utterance embeddings of spans of frames that were made before; for inference.
+
+        Args:
+            frames: `[B, F, D]`, as `call` returns them.
+            spans: S stretches of them.
+
+        Returns:
+            `[S, D]`, what `call` returns for these spans.
+        """
+        frames = tf.expand_dims(tf.cast(frames, self.compute_dtype), 1)
+        layout = PaddedFrames(tf.fill([tf.shape(frames)[0]], tf.shape(frames)[2]), frames)
+        cut, layout = cut_spans(frames, layout, spans)
+        return self.utterance_projection(self.pooled_norm(self.pooling(cut, layout)))
+
     def _encode_packed(self, features, lengths, spans) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes in training without spending work on padding."""
         layout = PackedFrames(lengths, tf.shape(features)[1])

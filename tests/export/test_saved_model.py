@@ -12,6 +12,7 @@ from adml.export import saved_model
 from adml.export.saved_model import export, require_free, unit_length
 from adml.export.verification import PROGRAM, made_clips, make_reference, verify
 from adml.models.acoustic import AcousticEncoder
+from adml.models.ctc import FrameClassifier
 from adml.models.text import TextEncoder
 from adml.text.phonemes import NUM_SYMBOLS, SYMBOLS
 
@@ -41,6 +42,27 @@ def test_export_is_checked_and_reports_its_difference(exported):
     assert [path.name for path in exported.acoustic.parents[1].iterdir()] == ["export"]
 
 
+def test_phones_are_told_where_there_is_a_classifier(model, tmp_path):
+    acoustic, text, log_mel = model
+    classifier = FrameClassifier(5, 12)
+    classifier(tf.zeros([1, 2, 12]))
+    exported = export(acoustic, text, log_mel, tmp_path / "export", frame_classifier=classifier)
+    loaded = tf.saved_model.load(str(exported.acoustic))
+    outputs = loaded.signatures["listen"].structured_outputs
+    assert set(outputs) == {"embedding", "phones"}
+    samples = np.random.default_rng(0).normal(0, 0.1, [1, 4000]).astype(np.float32)
+    mel = loaded.signatures["log_mel"](waveform=tf.constant(samples))["log_mel"]
+    spans = {"lengths": [mel.shape[1]], "recordings": [0], "starts": [3], "frames": [7]}
+    heard = loaded.signatures["listen"](
+        log_mel=mel, **{name: tf.constant(value) for name, value in spans.items()}
+    )
+    np.testing.assert_allclose(np.exp(heard["phones"]).sum(-1), 1, atol=1e-5)
+    features, lengths = log_mel(samples, np.array([4000]))
+    frames, _ = acoustic(features, lengths)
+    expected = tf.nn.log_softmax(classifier(frames))
+    np.testing.assert_allclose(heard["phones"], expected, atol=1e-4)
+
+
 def test_assets_tell_the_phonemes_and_the_front_end(exported, model):
     symbols = (exported.text / "assets" / "phonemes.txt").read_text().split()
     assert tuple(symbols) == SYMBOLS
@@ -51,7 +73,7 @@ def test_assets_tell_the_phonemes_and_the_front_end(exported, model):
 def test_signatures_have_named_inputs_and_outputs(exported):
     acoustic = tf.saved_model.load(str(exported.acoustic))
     text = tf.saved_model.load(str(exported.text))
-    assert set(acoustic.signatures) == {"embed_audio", "score"}
+    assert set(acoustic.signatures) == {"embed_audio", "score", "log_mel", "listen"}
     assert set(text.signatures) == {"embed_text"}
     audio = acoustic.signatures["embed_audio"].structured_input_signature[1]
     assert audio == {

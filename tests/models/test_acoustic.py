@@ -132,6 +132,7 @@ def test_spans_are_pooled_from_the_frames_of_the_whole(pair):
             pooled = encoder.pooled_norm(encoder.pooling(own, layout))
             expected = encoder.utterance_projection(pooled)
             np.testing.assert_allclose(utterance[place : place + 1], expected, atol=1e-5)
+        np.testing.assert_allclose(encoder.pool(frames, SPANS), utterance, atol=1e-5)
 
 
 def test_both_paths_give_equal_gradients_of_spans(pair):

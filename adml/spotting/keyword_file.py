@@ -1,0 +1,156 @@
+"""Enrolled keywords as a JSON file: what to listen for, with which model, from which score on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adml.errors import DataError, UsageError
+
+FORM = 1
+"""Version of the file's form."""
+
+LARGEST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """One keyword.
+
+    Args:
+        name: what detections call it.
+        vectors: float32 [n, D] of unit length, one for each pronunciation; the best counts.
+        pronunciations: phoneme symbols, one sequence for each vector made of text.
+        recordings: how many recordings of it are in the vectors.
+        threshold: score from which on it is detected; None: it was not calibrated.
+        calibration: where the threshold comes from.
+    """
+
+    name: str
+    vectors: np.ndarray
+    pronunciations: tuple[tuple[str, ...], ...] = ()
+    recordings: int = 0
+    threshold: float | None = None
+    calibration: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class KeywordFile:
+    """Keywords of one model.
+
+    Args:
+        model: hash of the model that made the vectors; no other may compare with them.
+        keywords: their names differ.
+    """
+
+    model: str
+    keywords: tuple[Keyword, ...]
+
+    def __post_init__(self):
+        names = [keyword.name for keyword in self.keywords]
+        if not names or len(set(names)) < len(names):
+            raise UsageError(
+                "A keyword file names its keywords. Expected: at least one, each name once. "
+                f"Received: {names}."
+            )
+
+    def require_model(self, model: str) -> None:
+        """Refuse another model than the one that the keywords were enrolled with.
+
+        Raises:
+            UsageError: it is another.
+        """
+        if self.model != model:
+            raise UsageError(
+                "These keywords were enrolled with another model, whose scores mean something "
+                f"else. Expected: the model {self.model[:16]}. Received: {model[:16]}. "
+                "Enrol them again with this model, or give the other one by --model."
+            )
+
+    def with_thresholds(self, thresholds: dict[str, tuple[float, dict]]) -> KeywordFile:
+        """The same keywords with thresholds and their provenance, by name."""
+        changed = [
+            replace(keyword, threshold=thresholds[keyword.name][0],
+                    calibration=thresholds[keyword.name][1])
+            if keyword.name in thresholds else keyword
+            for keyword in self.keywords
+        ]  # fmt: skip
+        return KeywordFile(self.model, tuple(changed))
+
+    def write(self, path: str | Path) -> None:
+        """Write the file; it is whole or not there.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        told = {"form": FORM, "model": self.model, "keywords": []}
+        for keyword in self.keywords:
+            values = asdict(keyword)
+            values["vectors"] = [[round(float(x), 7) for x in row] for row in keyword.vectors]
+            told["keywords"].append(values)
+        path = Path(path)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_text(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False))
+            os.replace(part, path)
+        except OSError as error:
+            raise UsageError(
+                f"Cannot write the keyword file {path}: {error.strerror}. Choose another place."
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    @classmethod
+    def read(cls, path: str | Path) -> KeywordFile:
+        """Read a file; nothing in it is run.
+
+        Raises:
+            DataError: it is missing, too large, damaged or of another form.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > LARGEST_BYTES:
+                raise ValueError(f"{path.stat().st_size:,} bytes, more than {LARGEST_BYTES:,}")
+            told = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+            if told["form"] != FORM:
+                raise ValueError(f"form {told['form']!r}")
+            if not isinstance(told["model"], str):
+                raise ValueError("a model that is no text")
+            return cls(told["model"], tuple(_keyword(values) for values in told["keywords"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
+            said = error.strerror if isinstance(error, OSError) else f"{error}"
+            raise DataError(
+                f"{path} cannot be used as a keyword file. Expected: a file of `adml enroll`. "
+                f"Received: {said or type(error).__name__}. Enrol the keywords again."
+            ) from error
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"the number {constant}")
+
+
+def _keyword(values: dict[str, Any]) -> Keyword:
+    """A keyword from plain values, each checked."""
+    name, threshold = values["name"], values["threshold"]
+    vectors = np.array(values["vectors"], np.float32)
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise ValueError(f"the name {name!r}")
+    if vectors.ndim != 2 or not vectors.size:
+        raise ValueError(f"vectors of shape {vectors.shape} for {name!r}")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not np.allclose(lengths, 1.0, atol=1e-3):
+        raise ValueError(f"vectors of {name!r} that are not of unit length")
+    if threshold is not None and not (type(threshold) in (int, float) and
+                                      math.isfinite(threshold)):  # fmt: skip
+        raise ValueError(f"the threshold {threshold!r} of {name!r}")
+    spoken = tuple(tuple(map(str, symbols)) for symbols in values["pronunciations"])
+    recordings, calibration = int(values["recordings"]), dict(values["calibration"])
+    return Keyword(name, vectors, spoken, recordings, threshold, calibration)

@@ -82,6 +82,7 @@ def test_every_numeric_field_has_a_default_in_its_own_range():
         ("augmentation.speed_range=[1.1, 1]", ["augmentation.speed_range", "[1.1, 1.0]"]),
         ("augmentation.codecs=[gsm, mp4]", ["augmentation.codecs", "opus", "['mp4']"]),
         ("augmentation.gain_db=[9, 3]", ["augmentation.gain_db", "[9.0, 3.0]"]),
+        ("batches.block_spans=0", ["batches.block_spans", "0"]),
         ("evaluation.trials=[{nam: x}]", ["evaluation.trials[0].nam", "'name'"]),
         ("noequalsign", ["noequalsign", "key=value"]),
     ],
@@ -92,6 +93,13 @@ def test_mistakes_are_named(override, words):
     for word in words:
         assert word in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_blocks_keep_their_speed():
+    blocks = ["batches.block_probability=0.5", "augmentation.speed_probability=0.3"]
+    with pytest.raises(ConfigError, match="augmentation.speed_probability.*0 with batches.block"):
+        load_config(None, blocks)
+    assert load_config(None, blocks[:1]).batches.block_probability == 0.5
 
 
 BASELINE = [
@@ -106,6 +114,7 @@ BASELINE = [
     "override, words",
     [
         ("losses.keyword.kind=triplet", ["losses.keyword.kind", "none", "triplet"]),
+        ("batches.block_probability=0.5", ["batches.block_probability", "phonmatchnet", "0.5"]),
         ("losses.adversarial.utterance=true", ["losses.adversarial.utterance", "false"]),
         ("losses.ctc_weight=0.1", ["losses.ctc_weight", "0.1"]),
         ("losses.utterance.asyp_weight=2", ["losses.utterance", "unread"]),

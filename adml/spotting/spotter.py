@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from adml.audio.decoding import LARGEST_PEAK, resample
 from adml.errors import AudioError, TextError, UsageError
+from adml.spotting.hearing import Hearing
+from adml.spotting.signatures import Running, hash_of, running_of, signature
 from adml.text.g2p import G2P
 
 ACOUSTIC = Path("acoustic")
@@ -29,6 +31,8 @@ class KeywordSpotter:
         sample_rate_hz: rate of the waveforms that `embed_audio` takes.
         to_phonemes: callable text -> phoneme symbols, for example an `adml.G2P` with your own
             pronunciations; it may put " " between words.
+        running: the model for running audio; None where the export is older than that.
+        model: hash of the model, which keyword files tell.
 
     Example:
         spotter = KeywordSpotter.load("runs/first")
@@ -43,11 +47,13 @@ class KeywordSpotter:
         symbols: Sequence[str],
         sample_rate_hz: int,
         to_phonemes: Callable[[str], Sequence[str]],
+        running: Running | None = None,
+        model: str = "",
     ) -> None:
         self.sample_rate_hz = sample_rate_hz
         self._embed_audio, self._embed_text = embed_audio, embed_text
         self._ids = {symbol: index + 1 for index, symbol in enumerate(symbols)}
-        self._to_phonemes = to_phonemes
+        self._to_phonemes, self._running, self.model = to_phonemes, running, model
         self._keywords: dict[str, np.ndarray] = {}
 
     @classmethod
@@ -71,8 +77,11 @@ class KeywordSpotter:
             settings = json.loads((folder / FRONT_END).read_text(encoding="utf-8"))
             sample_rate_hz = int(settings["sample_rate_hz"])
             symbols = (folder / PHONEMES).read_text(encoding="utf-8").split()
-            audio = _signature(folder / ACOUSTIC, "embed_audio", ("waveform", "lengths"))
-            text = _signature(folder / TEXT, "embed_text", ("phonemes", "lengths"))
+            acoustic = tf.saved_model.load(str(folder / ACOUSTIC))
+            audio = signature(acoustic, "embed_audio", ("waveform", "lengths"))
+            reader = tf.saved_model.load(str(folder / TEXT))
+            text = signature(reader, "embed_text", ("phonemes", "lengths"))
+            model = hash_of([folder / ACOUSTIC, folder / TEXT])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"The export in {folder} is damaged. Expected: two SavedModels with their assets, "
@@ -84,7 +93,22 @@ class KeywordSpotter:
             symbols=symbols,
             sample_rate_hz=sample_rate_hz,
             to_phonemes=to_phonemes or G2P(),
+            running=running_of(acoustic, settings),
+            model=model,
         )
+
+    def hearing(self) -> Hearing:
+        """Begin to hear a stream at the model's rate.
+
+        Raises:
+            UsageError: the export was made before it could hear running audio.
+        """
+        if self._running is None:
+            raise UsageError(
+                "This export cannot hear running audio. Expected: signatures log_mel and listen. "
+                "Export the run again with this version."
+            )
+        return Hearing(**self._running._asdict())
 
     def embed_text(self, text: str) -> np.ndarray:
         """Embed a keyword; it is remembered.
@@ -99,19 +123,41 @@ class KeywordSpotter:
             TextError: it cannot be pronounced, or has a phoneme the encoder does not know.
         """
         if text not in self._keywords:
-            symbols = [symbol for symbol in self._to_phonemes(text) if symbol != " "]
-            unknown = [symbol for symbol in symbols if symbol not in self._ids]
-            if unknown or not symbols:
-                raise TextError(
-                    f"The text {text!r} cannot be embedded. Expected: at least one phoneme, all "
-                    f"among the {len(self._ids)} of this export. Received: {symbols!r}. "
-                    "Correct its pronunciation."
-                )
-            ids = np.array([[self._ids[symbol] for symbol in symbols]], np.int32)
-            embedding = self._embed_text(ids, np.array([ids.shape[1]], np.int32))
-            self._keywords[text] = np.asarray(embedding, np.float32)[0]
+            self._keywords[text] = self.embed_phonemes(self.pronounce(text), text)
             self._keywords[text].flags.writeable = False
         return self._keywords[text]
+
+    def pronounce(self, text: str) -> list[str]:
+        """Phoneme symbols of a text, " " between words left out.
+
+        Raises:
+            TextError: it cannot be pronounced.
+        """
+        return [symbol for symbol in self._to_phonemes(text) if symbol != " "]
+
+    def embed_phonemes(self, symbols: Sequence[str], text: str = "") -> np.ndarray:
+        """Embed a pronunciation.
+
+        Args:
+            symbols: phoneme symbols.
+            text: what they say, for messages.
+
+        Returns:
+            float32 [D], of unit length.
+
+        Raises:
+            TextError: there are none, or the encoder does not know one.
+        """
+        unknown = [symbol for symbol in symbols if symbol not in self._ids]
+        if unknown or not symbols:
+            raise TextError(
+                f"The text {text!r} cannot be embedded. Expected: at least one phoneme, all "
+                f"among the {len(self._ids)} of this export. Received: {list(symbols)!r}. "
+                "Correct its pronunciation."
+            )
+        ids = np.array([[self._ids[symbol] for symbol in symbols]], np.int32)
+        embedding = self._embed_text(ids, np.array([ids.shape[1]], np.int32))
+        return np.asarray(embedding, np.float32)[0]
 
     def embed_audio(self, samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
         """Embed a clip, resampled where its rate is not the encoder's.
@@ -204,16 +250,3 @@ def check_samples(samples: np.ndarray) -> np.ndarray:
             f"Received: {problem}."
         )
     return samples.astype(np.float32, copy=False)
-
-
-def _signature(folder: Path, name: str, inputs: tuple[str, ...]) -> Callable:
-    """A signature as a function of positional arrays that returns the embedding."""
-    loaded = tf.saved_model.load(str(folder))  # held by the closure: without it the function dies
-    function = loaded.signatures[name]
-
-    def embed(*arrays: np.ndarray) -> np.ndarray:
-        named = {key: tf.constant(array) for key, array in zip(inputs, arrays, strict=True)}
-        return function(**named)["embedding"].numpy()
-
-    embed.loaded = loaded
-    return embed

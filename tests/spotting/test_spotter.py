@@ -2,41 +2,14 @@ import shutil
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import adml
-from adml.audio.features import LogMel
 from adml.errors import AudioError, TextError, UsageError
 from adml.export import saved_model
-from adml.models.acoustic import AcousticEncoder
-from adml.models.text import TextEncoder
 from adml.spotting import spotter as spotting
 from adml.spotting.spotter import KeywordSpotter, check_samples, find_export
-from adml.text.phonemes import SYMBOLS
 
 RATE_HZ = 16000
-WORDS = {"yes": ["Y", "EH1", "S"], "go on": ["G", "OW1", " ", "AA1", "N"], "odd": ["QQ"], "": []}
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run folder with an exported model, too small to be any good."""
-    tf.random.set_seed(2)
-    acoustic = AcousticEncoder(channels=8, embedding_dim=12, dilations=(2,), scale=2, bottleneck=8)
-    text = TextEncoder(len(SYMBOLS) + 1, embedding_dim=12, units=6, num_layers=1)
-    acoustic(tf.random.normal([2, 9, 40]), tf.constant([9, 5]), training=True)
-    text(tf.ones([2, 3], tf.int32), tf.constant([3, 2]))
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "config.yaml").write_text("seed: 1\n")
-    with pytest.MonkeyPatch.context() as patch:  # tests/export checks the check
-        patch.setattr(saved_model, "verify", lambda folder, *, tolerance: 0.0)
-        saved_model.export(acoustic, text, LogMel(), folder / "export")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def spotter(run):
-    return KeywordSpotter.load(run, to_phonemes=WORDS.__getitem__)
 
 
 def tone(rate_hz, seconds=0.6):

@@ -1,0 +1,80 @@
+"""Scores and detections by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from adml.spotting.hearing import Heard
+from adml.spotting.keyword_file import Keyword
+from adml.spotting.scoring import Events, Scorer, Scores
+
+LENGTHS = (20, 40, 80)
+X, Y = np.array([[1.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)
+FIVE = (tuple("ABCDE"),)  # 40 frames are expected, 20 to 80 allowed
+TWO = (("A", " ", "B"),)  # 16 are expected, 8 to 32 allowed
+
+
+def heard(spans):
+    """(start, end, angle in degrees from x) each."""
+    starts, ends, angles = map(np.array, zip(*spans, strict=True))
+    turns = np.deg2rad(angles)
+    embeddings = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
+    return Heard(starts, ends, embeddings, 0, None, 0)
+
+
+def test_the_best_span_of_an_end_counts():
+    scorer = Scorer([Keyword("x", X, FIVE), Keyword("y", Y, FIVE)], LENGTHS)
+    spans = [(80, 100, 60), (60, 100, 30), (20, 100, 90), (90, 110, 0), (70, 110, 45)]
+    scores = scorer.score(heard(spans))
+    assert scores.ends.tolist() == [100, 110]
+    expected = [[np.cos(np.pi / 6), 1.0], [1.0, np.sin(np.pi / 4)]]
+    np.testing.assert_allclose(scores.scores, expected, atol=1e-6)
+    assert scores.starts.tolist() == [[60, 20], [90, 70]]
+
+
+def test_spans_too_long_or_too_short_for_a_keyword_do_not_count():
+    scorer = Scorer([Keyword("short", X, TWO), Keyword("any", X)], LENGTHS)
+    scores = scorer.score(heard([(80, 100, 60), (60, 100, 0), (20, 100, 30)]))
+    np.testing.assert_allclose(scores.scores, [[0.5, 1.0]], atol=1e-6)
+    assert scores.starts.tolist() == [[80, 60]]
+    long = Scorer([Keyword("long", X, (tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),))], LENGTHS)
+    assert long.score(heard([(80, 100, 0), (20, 100, 60)])).scores == pytest.approx(0.5)
+
+
+def test_the_best_pronunciation_counts():
+    both = Keyword("both", np.concatenate([X, Y]), FIVE * 2)
+    scorer = Scorer([both, Keyword("x", X, FIVE)], LENGTHS)
+    scores = scorer.score(heard([(60, 100, 80)]))
+    np.testing.assert_allclose(
+        scores.scores, [[np.sin(np.deg2rad(80)), np.cos(np.deg2rad(80))]], atol=1e-6
+    )
+
+
+def test_no_spans_no_scores():
+    none = Heard(np.zeros(0, int), np.zeros(0, int), np.zeros((0, 2), np.float32), 0, None, 0)
+    scores = Scorer([Keyword("x", X)], LENGTHS).score(none)
+    assert scores.scores.shape == scores.starts.shape == (0, 1)
+    assert list(Events(["x"], [0.5]).detect(scores, 1.0)) == []
+
+
+def block(ends, *rows):
+    scores = np.array(rows, np.float32).T
+    return Scores(np.array(ends), scores, np.zeros(scores.shape, int) + 7)
+
+
+def test_a_detection_is_the_best_of_its_block_and_then_there_is_silence():
+    events = Events(["one", "two"], [0.5, 0.8], refractory_s=1.0)
+    first = list(events.detect(block([10, 20, 30], [0.6, 0.7, 0.4], [0.1, 0.79, 0.1]), 0.5))
+    assert [(d.keyword, d.end_s, round(d.score, 6), d.told_s) for d in first] == [
+        ("one", 0.2, 0.7, 0.5)
+    ]
+    assert first[0].start_s == pytest.approx(0.07)
+    assert list(events.detect(block([40, 120], [0.9, 0.9], [0.0, 0.0]), 1.3)) == []
+    later = list(events.detect(block([110, 121], [0.9, 0.6], [0.8, 0.0]), 1.4))
+    assert [(d.keyword, d.end_s) for d in later] == [("two", 1.1), ("one", 1.21)]
+
+
+def test_a_threshold_is_reached_by_a_score_equal_to_it():
+    assert len(list(Events(["one"], [0.5]).detect(block([10], [0.5]), 0.1))) == 1
+    assert not list(Events(["one"], [0.5]).detect(block([10], [0.49999]), 0.1))

@@ -192,6 +192,7 @@ def test_words_and_speakers_are_left_out(tiny):
         (["data.train=[absent]"], DataError, "absent"),
         (["data.words_file=absent.tsv"], DataError, "absent.tsv"),
         (["data.train=['train:elsewhere']"], DataError, "elsewhere"),
+        (["data.train=[train, './train:']"], ConfigError, "twice.*'train' and './train:'"),
         (["data.min_seconds=30", "data.max_seconds=31"], DataError, "No segments are left"),
         (["data.held_out_speakers=0.9"], DataError, "No segments are left"),
     ],

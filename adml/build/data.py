@@ -14,6 +14,7 @@ from adml.data.cutting import Cutter
 from adml.data.disturbance import BABBLE_VOICES, Background, Disturber, StoredResponses
 from adml.data.segments import SegmentTable, build_segments
 from adml.data.sets import open_recordings, read_clips, read_words
+from adml.data.words import WordTable
 from adml.errors import ConfigError, DataError
 from adml.text.g2p import G2P
 
@@ -30,7 +31,7 @@ def build_segments_of(config: Config) -> SegmentTable:
     """The word segments that the configuration trains on.
 
     Raises:
-        ConfigError: no data folder was given.
+        ConfigError: no data folder was given, or two sets hold the same recordings.
         DataError: a set is missing, or nothing is left after filtering.
     """
     data = config.data
@@ -49,6 +50,7 @@ def build_segments_of(config: Config) -> SegmentTable:
                 min_confidence=data.min_confidence,
             )
         )
+    _refuse_twice(data.train, tables)
     segments = build_segments(
         tables,
         min_words=data.min_words,
@@ -65,6 +67,19 @@ def build_segments_of(config: Config) -> SegmentTable:
             "data.held_out_speakers leave none. Exclude fewer."
         )
     return segments if kept.all() else segments.subset(kept)
+
+
+def _refuse_twice(items: Sequence[str], tables: Sequence[WordTable]) -> None:
+    """A recording of two sets would be a keyword's second utterance, and equal to the first."""
+    owner: dict[str, str] = {}
+    for item, table in zip(items, tables, strict=True):
+        paths = np.unique(table.path).tolist()
+        if twice := [path for path in paths if path in owner]:
+            raise ConfigError(
+                f"data.train takes {len(twice)} recordings twice. Expected: sets that share none. "
+                f"Received: {owner[twice[0]]!r} and {item!r}, which share {twice[0]}."
+            )
+        owner |= dict.fromkeys(paths, item)
 
 
 def held_out_speakers(speakers: Sequence[str], share: float) -> np.ndarray:

@@ -84,6 +84,22 @@ def test_a_list_of_trials_is_read(experiments, tmp_path):
     assert not found().there and "damaged at line 1" in found().found
 
 
+def test_the_sets_of_the_open_scale_are_no_lists_of_trials(tmp_path):
+    """With the least that each set may hold, nothing is missing."""
+    for need in read_scale(EXPERIMENTS, "open").needs:
+        path = tmp_path / need.path
+        if path.suffix != ".tsv":
+            path = path / "room.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("path\ttext\tspeaker\tspeech_start\tspeech_end\na.wav\ta\tb\t0\t1\n")
+        if path.name.endswith("words.tsv"):
+            word = "text" if path.name.startswith("mfa") else "word"
+            header = f"path\t{word}\tspeaker\tstart\tend\tindex\n"
+            path.write_text(header + "a.wav\ta\tb\t0\t1\t0\n")
+    examined = examine(EXPERIMENTS, tmp_path, ["open"])
+    assert not [(one.path, one.found) for one in examined if not one.there]
+
+
 def test_the_folder_stands_for_itself_alone(tmp_path):
     commands = {one.path: one.command for one in examine(EXPERIMENTS, tmp_path / "my speech")}
     words = shlex.split(commands["librispeech_dev/words.tsv"])

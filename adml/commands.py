@@ -34,11 +34,13 @@ def quickstart(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> int:
     """Train a run folder and print its path."""
     from adml.experiment import train
+    from adml.training.workers import workers_from_environment
 
     described = arguments.out / "config.yaml"
     own = arguments.resume and not arguments.overrides and described.is_file()
     config = read_config(arguments, default=described if own else None)
-    train(config, arguments.out, resume=arguments.resume, cache=arguments.cache, report=True)
+    workers, options = workers_from_environment(), {"resume": arguments.resume, "report": True}
+    train(config, arguments.out, cache=arguments.cache, workers=workers, **options)
     sys.stdout.write(f"{arguments.out}\n")
     return 0
 

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -29,6 +30,7 @@ from adml.training.log import MetricsLog
 from adml.training.loop import Plan, run_loop
 from adml.training.progress import Progress
 from adml.training.seeding import set_seeds
+from adml.training.workers import Workers, agree, require_equal
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def train(
     cache: Path | None = None,
     stop_step: int | None = None,
     report: bool = False,
+    workers: Workers | None = None,
 ) -> Path:
     """Train, or go on training, in a run folder.
 
@@ -57,6 +60,8 @@ def train(
         cache: folder for decoded speech.
         stop_step: stop after this step as if the run ended there (it can be resumed).
         report: write the page of the run when it is finished.
+        workers: the processes that train it together; each must see the run folder, which the
+            chief alone writes. None: this one alone.
 
     Returns:
         The run folder.
@@ -64,30 +69,41 @@ def train(
     Raises:
         UsageError, DataError, NumericError, Interrupted: see their texts.
     """
-    folder = open_run(config, workdir, resume=resume)
-    with sole_trainer(folder), autocast(config.training.autocast):
-        set_seeds(config.seed)
-        if config.training.deterministic:
-            tf.config.experimental.enable_op_determinism()
-        training = build_training(config, cache or default_cache(), G2P())
-        keep = config.training.keep_checkpoints
-        checkpoints = training.checkpoints(folder / "checkpoints", keep=keep)
-        _describe(folder, config, training)
-        start = checkpoints.restore_latest() if resume else 0
-        if start < training.total_steps:
-            _go_on(folder, config, training, checkpoints, start, stop_step)
-            if report and not stop_step:
-                from adml.run_report import try_report
+    workers = workers or Workers()
+    with workers.together(), workers.place(workdir) as place:
+        folder = open_run(config, place, resume=resume and workers.is_chief)
+        with sole_trainer(folder), autocast(config.training.autocast):
+            set_seeds(config.seed)
+            if config.training.deterministic:
+                tf.config.experimental.enable_op_determinism()
+            training = build_training(config, cache or default_cache(), G2P(), workers)
+            keep = config.training.keep_checkpoints
+            checkpoints = training.checkpoints(folder / "checkpoints", keep=keep)
+            _describe(folder, config, training)
+            saved = checkpoints
+            if not workers.is_chief:
+                saved = training.checkpoints(Path(workdir) / "checkpoints", keep=keep)
+            start = saved.restore_latest() if resume else 0
+            told = {"step of the last checkpoint": str(start)}
+            require_equal(training.step.strategy, workers, told)
+            if start < training.total_steps:
+                _go_on(folder, config, training, checkpoints, start, stop_step, workers)
+            elif workers.is_chief:
+                _tell_finished(folder, training, checkpoints, start)
+        if report and workers.is_chief and start < training.total_steps and not stop_step:
+            from adml.run_report import try_report
 
-                try_report(folder)
-        else:
-            _write_cost(folder, checkpoints.restored)
-            logger.info(
-                "The run in %s is finished: %d of %d steps. Its curves are in metrics.csv, its "
-                "weights in checkpoints/. Next: adml evaluate %s",
-                *(folder, start, training.total_steps, folder),
-            )
-    return folder
+            try_report(folder)
+    return Path(workdir)
+
+
+def _tell_finished(folder: Path, training: Training, checkpoints: Checkpoints, start: int) -> None:
+    _write_cost(folder, checkpoints.restored)
+    logger.info(
+        "The run in %s is finished: %d of %d steps. Its curves are in metrics.csv, its "
+        "weights in checkpoints/. Next: adml evaluate %s",
+        *(folder, start, training.total_steps, folder),
+    )
 
 
 def _go_on(
@@ -97,6 +113,7 @@ def _go_on(
     checkpoints: Checkpoints,
     start: int,
     stop_step: int | None,
+    workers: Workers,
 ) -> None:
     """Train from step `start` on, with a log and the cost."""
     settings = config.training
@@ -114,7 +131,13 @@ def _go_on(
     try:
         dynamics = Dynamics(folder, training.step, log, plan, start_step=start)
         trained_with = (training.step, training.source, checkpoints, log, plan)
-        run_loop(*trained_with, start_step=start, progress=progress, dynamics=dynamics)
+        run_loop(
+            *trained_with,
+            start_step=start,
+            progress=progress,
+            dynamics=dynamics,
+            agree=partial(agree, training.step.strategy, workers),
+        )
     finally:
         log.close()
         _write_json(folder / "cost.json", dataclasses.asdict(progress.cost()))

@@ -47,6 +47,14 @@ def two_devices():
         pytest.skip("needs two logical CPU devices")
 
 
+def test_every_replica_has_a_keyword(tiny, speech_cache, g2p, two_devices, monkeypatch):
+    strategy = build_strategy(2)
+    monkeypatch.setattr(type(strategy), "num_replicas_in_sync", 5)
+    monkeypatch.setattr("adml.build.training.build_strategy", lambda replicas: strategy)
+    with pytest.raises(ConfigError, match="batches.keywords.*Expected: at least 5.*Received: 4"):
+        build_training(tiny(), speech_cache, g2p)
+
+
 def test_features_reach_the_front_end():
     log_mel = build_log_mel(load_config(None, ["features.mel_bins=24", "features.shift_ms=20"]))
     features, frames = log_mel(tf.zeros([1, 16000]), tf.constant([16000]))

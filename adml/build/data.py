@@ -102,8 +102,15 @@ def _holds_a_word(segments: SegmentTable, words: Sequence[str]) -> np.ndarray:
     return texts[segments.text]
 
 
-def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
-    """The batches: segments, decoded speech, noise and impulse responses."""
+def build_source(
+    config: Config, cache: Path, g2p: G2P, *, share: tuple[int, int] = (0, 1)
+) -> BatchSource:
+    """The batches: segments, decoded speech, noise and impulse responses.
+
+    Args:
+        config, cache, g2p: the experiment, the folder for decoded speech, texts to phonemes.
+        share: of a worker; see `BatchSource`.
+    """
     segments = build_segments_of(config)
     store = open_recordings(segments.utterances, cache / "pcm")
     c, b, masks = config.cut, config.batches, config.augmentation
@@ -138,6 +145,7 @@ def build_source(config: Config, cache: Path, g2p: G2P) -> BatchSource:
         cutter=cutter,
         negative_texts=b.negative_texts if config.model.kind != "adml" else 0,
         blocks=_blocks(config),
+        share=share,
     )
 
 

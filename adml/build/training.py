@@ -9,11 +9,14 @@ from pathlib import Path
 from adml.build.data import build_source
 from adml.build.model import build_log_mel, build_losses, build_model, build_strategy
 from adml.config import Config
+from adml.config_identity import digest, training_settings
 from adml.data.batches import BatchSource
+from adml.errors import ConfigError
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.schedule import learning_rate_schedule, margin_fraction
 from adml.training.step import TrainingStep, make_groups
+from adml.training.workers import Workers, join, require_equal
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,25 @@ class Training:
         )
 
 
-def build_training(config: Config, cache: Path, g2p: G2P) -> Training:
-    """Data, model, losses, optimizers and the step that joins them."""
+def build_training(
+    config: Config, cache: Path, g2p: G2P, workers: Workers | None = None
+) -> Training:
+    """Data, model, losses, optimizers and the step that joins them.
+
+    Args:
+        config, cache, g2p: the experiment, the folder for decoded speech, texts to phonemes.
+        workers: the processes that train together; TensorFlow must not have begun then.
+
+    Raises:
+        ConfigError: the devices are not there, or the workers were given different things.
+        DataError: the speech cannot be used.
+    """
+    workers = workers or Workers()
+    strategy = _strategy(config, workers)
     log_mel = build_log_mel(config)
-    source = build_source(config, cache, g2p)
-    strategy = build_strategy(config.training.replicas)
+    source = build_source(config, cache, g2p, share=(workers.index, workers.count))
+    told = {"configuration": digest(training_settings(config)), "speech": source.segments.data_hash}
+    require_equal(strategy, workers, told)
     total_steps = config.training.steps or max(
         1, round(config.training.epochs * source.batches_per_epoch)
     )
@@ -81,3 +98,19 @@ def build_training(config: Config, cache: Path, g2p: G2P) -> Training:
         end_epoch=config.losses.keyword.ramp_end_epoch,
     )
     return Training(source, step, schedule, ramp, total_steps)
+
+
+def _strategy(config: Config, workers: Workers):
+    replicas = config.training.replicas
+    if workers.count > 1 and replicas:
+        raise ConfigError(
+            "training.replicas counts devices of one process. Expected: 0 with several workers, "
+            f"each of which uses all its GPUs, or one CPU. Received: {replicas}."
+        )
+    strategy = join(workers) if workers.count > 1 else build_strategy(replicas)
+    if config.batches.keywords < strategy.num_replicas_in_sync:
+        raise ConfigError(
+            "batches.keywords leaves a replica without a keyword. Expected: at least "
+            f"{strategy.num_replicas_in_sync}, one for each. Received: {config.batches.keywords}."
+        )
+    return strategy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,8 @@ class BatchSource:
         cutter: how a segment becomes a waveform; the default `Cutter()` where None.
         negative_texts: n, below K; 0: no negatives are drawn.
         blocks: what `BlockDraw` takes by name; None: the waveforms are segments alone.
+        share: (i, n): of every batch make the keywords of worker i of n alone, as they stand in
+            the whole batch.
 
     Raises:
         UsageError: an argument is out of range; the message names it.
@@ -98,6 +100,7 @@ class BatchSource:
         cutter: Cutter | None = None,
         negative_texts: int = 0,
         blocks: Mapping[str, float] | None = None,
+        share: tuple[int, int] = (0, 1),
     ):
         _check(
             keywords_per_batch=(keywords_per_batch, 1, None),
@@ -108,6 +111,7 @@ class BatchSource:
             length_window=(length_window, 1, None),
             keyword_classes=(2 if keyword_classes is None else keyword_classes, 2, None),
             negative_texts=(negative_texts, 0, keywords_per_batch - 1),
+            share=(share[0], 0, share[1] - 1),
         )
         self.segments, self.store, self.seed = segments, store, seed
         self.cutter = cutter or Cutter()
@@ -119,6 +123,10 @@ class BatchSource:
                 f"{'Take smaller batches or' if keywords_per_batch > 2 else 'Give'} more speech."
             )
         self.length_window, self.negative_texts = length_window, negative_texts
+        edges = np.linspace(0, keywords_per_batch, share[1] + 1).round().astype(int)
+        first, last = edges[share[0] : share[0] + 2].tolist()
+        self._own = slice(first, last)
+        self._places = range(first * utterances_per_keyword, last * utterances_per_keyword)
         self.num_classes = min(keyword_classes or len(self.keywords), len(self.keywords))
         self._draw = KeywordDraw(
             self.keywords,
@@ -169,33 +177,20 @@ class BatchSource:
             rng = np.random.default_rng([_NEGATIVES, self.seed, epoch, position])
             symbols = [self.keywords.symbols[number] for number in numbers]
             text |= _negatives(text, draw_negatives(rng, symbols, self.negative_texts))
+        text = {name: value[self._own] for name, value in text.items()}
         return self._audio(epoch, position, rows) | text
 
     def _audio(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        table, cutter = self.segments, self.cutter
-        waveforms = []
-        limit_s = self._limit_s(rows)
-        for place, row in enumerate(rows.tolist()):
-            rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
-            code = int(self._codes[table.utterance[row]])
-            waveforms.append(
-                cutter.waveform(
-                    rng,
-                    self.store,
-                    code,
-                    float(table.start_s[row]),
-                    float(table.end_s[row]),
-                    limit_s,
-                )
-            )
+        table, limit_s, waveforms = self.segments, self._limit_s(rows), []
+        for rng, row, code in self._drawn(epoch, position, rows):
+            start_s, end_s = float(table.start_s[row]), float(table.end_s[row])
+            cut = self.cutter.waveform(rng, self.store, code, start_s, end_s, limit_s)
+            waveforms.append(cut)
         return self._heard(epoch, position, waveforms)
 
     def _in_blocks(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
-        blocks, limit_s = [], self._limit_s(rows)
-        for place, row in enumerate(rows.tolist()):
-            rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
-            code = int(self._codes[self.segments.utterance[row]])
-            blocks.append(self._blocks.draw(rng, row, code, limit_s))
+        drawn, limit_s = self._drawn(epoch, position, rows), self._limit_s(rows)
+        blocks = [self._blocks.draw(rng, row, code, limit_s) for rng, row, code in drawn]
         counts = [len(block.keywords) for block in blocks]
         spans = {
             "span_recordings": np.repeat(np.arange(len(blocks), dtype=np.int32), counts),
@@ -205,6 +200,13 @@ class BatchSource:
         text = self._text(np.concatenate([block.keywords for block in blocks]))
         return self._heard(epoch, position, [block.waveform for block in blocks]) | spans | text
 
+    def _drawn(self, epoch: int, position: int, rows: np.ndarray) -> Iterator[tuple]:
+        """Generator, row and recording of each utterance that is made."""
+        for place in self._places:
+            rng = np.random.default_rng([_UTTERANCE, self.seed, epoch, position, place])
+            row = int(rows[place])
+            yield rng, row, int(self._codes[self.segments.utterance[row]])
+
     def _limit_s(self, rows: np.ndarray) -> float:
         """The longest that padding and context may make an utterance of a batch, in seconds."""
         if self.length_window == 1:
@@ -212,14 +214,15 @@ class BatchSource:
         return float((self.segments.end_s[rows] - self.segments.start_s[rows]).max()) + _ROOM_S
 
     def _heard(self, epoch: int, position: int, waveforms: list) -> dict[str, np.ndarray]:
-        lengths = np.array([len(item) for item in waveforms], np.int32)
-        rng = np.random.default_rng([_MASKS, self.seed, epoch, position])
-        time_masks, frequency_masks = self.cutter.masks(rng, lengths)
+        lengths, masks = np.array([len(item) for item in waveforms], np.int32), []
+        for place, length in zip(self._places, lengths, strict=True):
+            rng = np.random.default_rng([_MASKS, self.seed, epoch, position, place])
+            masks.append(self.cutter.masks(rng, length[np.newaxis]))
         return {
             "waveform": _padded(waveforms, SAMPLES_MULTIPLE, 0, np.float32),
             "waveform_lengths": lengths,
-            "time_masks": time_masks,
-            "frequency_masks": frequency_masks,
+            "time_masks": np.concatenate([over_time for over_time, _ in masks]),
+            "frequency_masks": np.concatenate([over_bins for _, over_bins in masks]),
         }
 
     def _text(self, numbers: np.ndarray) -> dict[str, np.ndarray]:

@@ -60,6 +60,7 @@ def run_loop(
     start_step: int = 0,
     progress: Progress | None = None,
     dynamics: Dynamics | None = None,
+    agree: Callable[[bool, int], tuple[bool, int]] = lambda asked, count: (asked, count),
 ) -> None:
     """Train from `start_step` to the end of the plan.
 
@@ -67,10 +68,10 @@ def run_loop(
         training_step: `adml.training.step.TrainingStep`.
         source: `adml.data.batches.BatchSource`; a batch is a function of the step alone.
         checkpoints: where the state is saved; always at the end and on an interruption.
-        log: where the figures go.
-        plan: length and intervals.
+        log, plan: where the figures go; length and intervals.
         start_step, progress: the steps done before; `progress` counts this stretch too.
         dynamics: what else is written of the run; None: nothing.
+        agree: whether any process that trains along was asked to stop, and their utterances.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and the state saved.
@@ -81,8 +82,7 @@ def run_loop(
     last = min(plan.total_steps, plan.stop_step or plan.total_steps)
     if start_step >= last:
         return
-    batches = iter(source.dataset(start_step, last))
-    bar = _bar(start_step, last)
+    batches, bar = iter(source.dataset(start_step, last)), _bar(start_step, last)
     with stop_requests() as stop, bar:
         for step in range(start_step, last):
             done, fraction = step + 1, plan.margin(step / source.batches_per_epoch)
@@ -95,17 +95,18 @@ def run_loop(
             terms = training_step(batch, fraction)
             _check_finite(terms, step)
             seconds = waited + time.perf_counter() - before
-            progress.add(terms, waited, seconds, len(batch.get("span_starts", batch["waveform"])))
+            count = len(batch.get("span_starts", batch["waveform"]))
+            stopping, utterances = agree(stop.is_set(), count)
+            progress.add(terms, waited, seconds, utterances)
             _advance(bar, terms["total"], progress.window.rate())
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
-                row = _row(plan, source, step, fraction)
-                row |= dynamics.after(done) if dynamics else {}
-                row |= progress.close_window()
+                learnt = dynamics.after(done) if dynamics else {}
+                row = _row(plan, source, step, fraction) | learnt | progress.close_window()
                 log.write(row)
                 _tell(row, plan.total_steps, bar)
-            if done % plan.checkpoint_every_steps == 0 or done == last or stop.is_set():
+            if done % plan.checkpoint_every_steps == 0 or done == last or stopping:
                 checkpoints.save(done, progress.state())
-            if stop.is_set() and done < last:
+            if stopping and done < last:
                 raise Interrupted(
                     f"Stopped after step {done} of {last}; the state is saved. Resume to go on."
                 )

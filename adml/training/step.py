@@ -118,16 +118,14 @@ class TrainingStep:
         """
         if self._compiled is None:
             self._compiled = self._compile(batch)
-        values = self._compiled(self.distribute(batch), tf.constant(margin_fraction, tf.float32))
+        values = self._compiled(self._shares(batch), tf.constant(margin_fraction, tf.float32))
         return {name: float(value) for name, value in values.items()}
 
     def _compile(self, batch: Mapping[str, Any]):
-        """One graph for all lengths: traced once where the runtime allows to say so beforehand.
+        """One graph for all lengths: traced once, on every worker at the same step.
 
         Without AutoGraph, which no layer or loss needs: it would double the time to trace.
         """
-        if self.strategy.num_replicas_in_sync > 1:
-            return tf.function(self._distributed, reduce_retracing=True, autograph=False)
         specs = {
             name: tf.TensorSpec(
                 [None] * np.ndim(value) if name not in MASK_KEYS else [None, None, 2],
@@ -137,33 +135,47 @@ class TrainingStep:
         }
         return tf.function(
             self._distributed,
-            input_signature=[specs, tf.TensorSpec([], tf.float32)],
+            input_signature=[[specs] * self._local_replicas, tf.TensorSpec([], tf.float32)],
             autograph=False,
         )
+
+    @property
+    def _local_replicas(self) -> int:
+        """Replicas of this process."""
+        return len(self.strategy.extended.worker_devices)
 
     def distribute(self, batch: Mapping[str, Any]):
         """Give each replica a contiguous share of the keywords with their utterances.
 
         With spans, a share of the recordings with the keywords that are spoken in them.
-        """
-        replicas = self.strategy.num_replicas_in_sync
-        if replicas == 1:
-            return {name: tf.convert_to_tensor(value) for name, value in batch.items()}
-        edges = _edges(batch, replicas)
 
-        def share(context):
-            replica = context.replica_id_in_sync_group
+        Args:
+            batch: of this process: with several, its share of the whole batch.
+        """
+        return self._per_replica(self._shares(batch))
+
+    def _shares(self, batch: Mapping[str, Any]) -> list[dict[str, tf.Tensor]]:
+        edges, shares = _edges(batch, self._local_replicas), []
+        for replica in range(self._local_replicas):
             parts = {
                 name: value[slice(*edges[name in UTTERANCE_KEYS][replica : replica + 2])]
                 for name, value in batch.items()
             }
             if "span_recordings" in batch:
                 parts["span_recordings"] = parts["span_recordings"] - edges[True][replica]
-            return {name: tf.convert_to_tensor(value) for name, value in parts.items()}
+            shares.append({name: tf.convert_to_tensor(value) for name, value in parts.items()})
+        return shares
 
-        return self.strategy.experimental_distribute_values_from_function(share)
+    def _per_replica(self, shares):
+        """The replicas' shares as one value of the strategy."""
+        if len(shares) == 1:
+            return shares[0]
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: shares[context.replica_id_in_sync_group % len(shares)]
+        )
 
-    def _distributed(self, batch, margin_fraction):
+    def _distributed(self, shares, margin_fraction):
+        batch = self._per_replica(shares)
         values = self.strategy.run(self._replica, args=(batch, margin_fraction))
         if self.strategy.num_replicas_in_sync == 1:
             return values

@@ -121,6 +121,26 @@ def test_any_position_alone_is_the_one_in_sequence(segments, store, spell, sourc
             assert_same(fresh.batch(epoch, 1), sequence[epoch])
 
 
+def test_shares_of_workers_are_the_whole_batch(segments, store, spell):
+    """Six keywords on four workers: 2, 1, 1 and 2; padding apart, as in the whole batch."""
+    options = {"negative_texts": 2, "length_window": 2}
+    whole = source_of(segments, store, spell, **options)
+    sources = [source_of(segments, store, spell, share=(i, 4), **options) for i in range(4)]
+    shares, batch = [one.batch(2, 1) for one in sources], whole.batch(2, 1)
+    assert [len(share["text_ids"]) for share in shares] == [2, 1, 1, 2]
+    for name, expected in batch.items():
+        if name != "waveform":
+            joined = np.concatenate([share[name] for share in shares])
+            np.testing.assert_array_equal(joined, expected, err_msg=name)
+    waveforms = [row for share in shares for row in share["waveform"]]
+    for ours, theirs, length in zip(
+        waveforms, batch["waveform"], batch["waveform_lengths"], strict=True
+    ):
+        np.testing.assert_array_equal(ours[:length], theirs[:length])
+    with pytest.raises(UsageError, match="share is out of range"):
+        source_of(segments, store, spell, share=(4, 4))
+
+
 def test_the_global_generator_has_no_part(source):
     np.random.seed(1)
     before = np.random.get_state()[1].copy()

@@ -76,6 +76,25 @@ def test_the_layout(segments, store, spell):
     assert (batch["waveform_lengths"] == 1.5 * RATE_HZ).all()
 
 
+def test_shares_of_workers_are_the_whole_batch(segments, store, spell):
+    source = source_of(segments, store, spell)
+    whole, shares = source.batch(0, 0), []
+    for worker in range(4):
+        options = {"keywords_per_batch": 6, "min_utterances": 1, "seed": 5, "share": (worker, 4)}
+        blocks = {"probability": 1.0, "seconds": 1.5, "spans": 4, "jitter_ms": 0.0}
+        own = BatchSource(
+            segments, store, g2p=spell, cutter=source.cutter, blocks=blocks, **options
+        )
+        shares.append(own.batch(0, 0))
+    counts = [len(share["waveform"]) for share in shares]
+    assert counts == [4, 2, 2, 4]
+    before = np.repeat(np.cumsum([0, *counts[:-1]]), [len(s["span_starts"]) for s in shares])
+    for name in ("waveform", "span_recordings", "span_starts", "text_ids", "time_masks"):
+        joined = np.concatenate([share[name] for share in shares])
+        joined = joined + before if name == "span_recordings" else joined
+        np.testing.assert_array_equal(joined, whole[name], err_msg=name)
+
+
 def test_the_spans_of_a_block_are_different_segments(segments, store, spell):
     batch = source_of(segments, store, spell).batch(0, 0)
     told = zip(batch["span_recordings"], batch["span_starts"], batch["span_frames"], strict=True)

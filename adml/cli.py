@@ -27,6 +27,7 @@ from adml.benchmark_command import add_benchmark
 from adml.data_commands import add_data
 from adml.errors import AdmlError, DataError
 from adml.reproduce_options import add_options, reproduce
+from adml.spotting_commands import add_spotting
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 from adml.trial_options import add_kinds
 
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_trials,
         _add_reproduce,
         _add_export,
+        add_spotting,
         _add_score,
         _add_g2p,
         _add_results,

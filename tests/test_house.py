@@ -29,6 +29,7 @@ FLOORS = {
     "download_command": 5,
     "rooms_command": 5,
     "benchmark_command": 5,
+    "spotting_commands": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

@@ -1,0 +1,196 @@
+"""adml enroll and adml detect, as they are typed."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from adml.cli import main
+from adml.errors import UsageError
+from adml.spotting.enrolment import enrol
+from adml.spotting.keyword_file import KeywordFile
+
+RATE_HZ = 16000
+
+
+def wave(seconds=1.3, seed=0):
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    return (0.2 * np.sin(900 * time * (1 + time)) + 0.01 * rng.normal(size=len(time))).astype(
+        np.float32
+    )
+
+
+@pytest.fixture
+def adml(run, capsys):
+    """Runs a command with the model; gives code, stdout and stderr."""
+
+    def call(verb, *arguments):
+        try:
+            code = main([verb, "--model", str(run), *map(str, arguments)])
+        except SystemExit as stopped:
+            code = stopped.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def file(spotter, tmp_path):
+    """A keyword file, made without the command."""
+    spoken = {"one": [["W", "AH1", "N"]], "two": [["T", "UW1"]]}
+    made = [enrol(spotter, name, pronunciations=said, fewest_phones=1)
+            for name, said in spoken.items()]  # fmt: skip
+    KeywordFile(spotter.model, tuple(made)).write(tmp_path / "kw.json")
+    return tmp_path / "kw.json"
+
+
+def test_several_texts_become_one_file(adml, spotter, tmp_path):
+    assert adml("enroll", "hey bixby", "computer", "-o", tmp_path / "kw.json")[0] == 0
+    read = KeywordFile.read(tmp_path / "kw.json")
+    assert [keyword.name for keyword in read.keywords] == ["hey bixby", "computer"]
+    assert read.model == spotter.model and len(spotter.model) == 64
+    assert read.keywords[0].pronunciations == (("HH", "EY1", "B", "IH1", "K", "S", "B", "IY0"),)
+
+
+def test_what_was_enrolled_is_told(adml, tmp_path):
+    code, out, _ = adml("enroll", "computer", "--json", "-o", tmp_path / "kw.json")
+    told = json.loads(out)
+    assert code == 0 and told[0]["keyword"] == "computer" and told[0]["recordings"] == 0
+    code, out, _ = adml("enroll", "jarvis", "--pron", "JH AA1 R V IH0 S", "--pron",
+                        "Y AA1 R V IH0 S", "--add", "-o", tmp_path / "kw.json")  # fmt: skip
+    assert out == "jarvis: JH AA1 R V IH0 S | Y AA1 R V IH0 S\n"
+    names = [keyword.name for keyword in KeywordFile.read(tmp_path / "kw.json").keywords]
+    assert names == ["computer", "jarvis"]
+
+
+def test_a_refused_keyword_leaves_the_others(adml, tmp_path):
+    code, out, err = adml("enroll", "computer", "oh", "-o", tmp_path / "kw.json")
+    assert code == 3 and "'oh' is too short" in err and out.startswith("computer:")
+    assert len(KeywordFile.read(tmp_path / "kw.json").keywords) == 1
+
+
+def test_by_recordings(adml, tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave(), RATE_HZ)
+    given = ["--audio", tmp_path / "a.wav", "--name", "mine", "-o", tmp_path / "kw.json"]
+    assert adml("enroll", *given)[:2] == (0, "mine: no text, 1 recordings\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["one", "two", "--name", "x"], "of one keyword"),
+        ([], "nothing to enrol"),
+        (["oh"], "too short"),
+        (["computer", "--audio", "none.wav"], "none.wav"),
+    ],
+)
+def test_mistakes_of_enrolment(adml, tmp_path, given, told):
+    code, out, err = adml("enroll", *given, "-o", tmp_path / "kw.json")
+    assert code in (2, 3) and told in err and not out and not (tmp_path / "kw.json").exists()
+
+
+def test_a_keyword_file_is_not_overwritten(adml, file):
+    before = file.read_bytes()
+    code, _, err = adml("enroll", "jarvis", "-o", file)
+    assert code == 2 and "--add" in err and file.read_bytes() == before
+
+
+def test_files_and_folders_are_heard(adml, file, tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    soundfile.write(tmp_path / "deep" / "one.wav", wave(), RATE_HZ)
+    soundfile.write(tmp_path / "deep" / "er" / "two.flac", wave(seed=1), 44100)
+    code, out, _ = adml("detect", "-k", file, tmp_path / "deep", "--threshold", "-1", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and {row["source"].split("/")[-1] for row in rows} == {"one.wav", "two.flac"}
+    assert set(rows[0]) == {"source", "keyword", "start_s", "end_s", "score", "told_s"}
+    _, plain, _ = adml("detect", "-k", file, tmp_path / "deep" / "one.wav", "--threshold", "-1")
+    first = next(row for row in rows if row["source"].endswith("one.wav"))
+    path, start, end, score, keyword = plain.splitlines()[0].split("\t")
+    assert (path, keyword) == (first["source"], first["keyword"])
+    assert float(start) == pytest.approx(first["start_s"], abs=0.01)
+    assert float(end) == pytest.approx(first["end_s"], abs=0.01)
+    assert float(score) == pytest.approx(first["score"], abs=1e-3)
+
+
+def test_raw_audio_on_stdin_is_heard_as_the_file_is(adml, file, tmp_path, monkeypatch):
+    whole = np.round(wave() * 32768).astype("<i2")
+    soundfile.write(tmp_path / "a.wav", whole, RATE_HZ, subtype="PCM_16")
+    listen = ["-k", file, "--threshold", "-1", "--json"]
+    _, expected, _ = adml("detect", *listen, tmp_path / "a.wav")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(whole.tobytes())))
+    code, out, _ = adml("detect", *listen, "-", "--rate", RATE_HZ)
+    assert code == 0 and out.replace('"-"', json.dumps(str(tmp_path / "a.wav"))) == expected
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(whole.tobytes()[:-1])))
+    code, _, err = adml("detect", *listen, "-", "--rate", RATE_HZ)
+    assert code == 3 and "ends within a sample" in err
+
+
+def test_a_bad_recording_is_passed_over(adml, file, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"no audio")
+    soundfile.write(tmp_path / "good.wav", wave(), RATE_HZ)
+    given = [tmp_path / "bad.wav", tmp_path / "good.wav", tmp_path / "none.wav"]
+    code, out, err = adml("detect", "-k", file, *given, "--threshold", "-1")
+    assert code == 3 and "bad.wav" in err and "none.wav" in err and "good.wav" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "not clear what to listen to"),
+        (["a.wav", "--mic"], "not clear what to listen to"),
+        (["-", "a.wav", "--rate", "16000"], "not clear what to listen to"),
+        (["-"], "never guessed"),
+        (["a.wav", "--rate", "16000"], "never guessed"),
+        (["a.wav"], "has no threshold"),
+        (["a.wav", "--threshold", "nan"], "expected a number"),
+    ],
+)
+def test_mistakes_of_detection(adml, file, given, told):
+    code, out, err = adml("detect", "-k", file, *given)
+    assert code == 2 and told in err and not out
+
+
+def test_an_empty_folder_is_told(adml, file, tmp_path):
+    (tmp_path / "empty").mkdir()
+    code, _, err = adml("detect", "-k", file, tmp_path / "empty", "--threshold", "0.5")
+    assert code == 2 and "holds no audio" in err
+
+
+def test_the_microphone_is_a_stream(monkeypatch):
+    """With a stand-in for sounddevice, which needs a sound card."""
+    from adml.audio import microphone
+
+    class Stream:
+        def __init__(self, rate_hz, chunk, *, channels, dtype, callback):
+            assert (rate_hz, chunk, channels, dtype) == (16000, 160, 1, "float32")
+            self.callback = callback
+
+        def __enter__(self):
+            for value in (0.1, 0.2):
+                self.callback(np.full((160, 1), value, np.float32), 160, None, None)
+
+        def __exit__(self, *_):
+            pass
+
+    device = SimpleNamespace(InputStream=Stream, PortAudioError=RuntimeError)
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    chunks = microphone.listen(16000, 160)
+    assert [round(float(next(chunks)[0]), 3) for _ in range(2)] == [0.1, 0.2]
+
+    def missing(*_, **__):
+        raise RuntimeError("no device")
+
+    device.InputStream = missing
+    with pytest.raises(UsageError, match="no microphone.*no device"):
+        next(microphone.listen(16000, 160))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(UsageError, match="sounddevice"):
+        next(microphone.listen(16000, 160))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 from adml.config import Config, load_config
@@ -106,7 +107,8 @@ def run_pictures(folder: Path) -> list[Picture]:
     )  # fmt: skip
     draw(
         "wait_fraction" in columns, plots.speed, metrics, "speed.png", "Speed",
-        "Utterances trained on in a second, and the share of the time without a batch.",
+        "Utterances trained on in a second, the share of the time without a batch, and the most "
+        "memory between two rows of the log.",
     )  # fmt: skip
     return pictures
 
@@ -161,6 +163,9 @@ def _notes(folder: Path) -> list[str]:
         total = f" of {data['total_steps']:,}" if "total_steps" in data else ""
         epochs = f", {columns['epoch'][-1]:.2f} epochs" if "epoch" in columns else ""
         notes.append(f"{done}{total} steps{epochs}.")
+        if columns.get("remaining_seconds", [0])[-1] > 0:
+            left = timedelta(seconds=round(columns["remaining_seconds"][-1]))
+            notes.append(f"At the speed of its last steps it takes {left} more (h:mm:ss).")
     if not (folder / "records").is_dir():
         notes.append(f"Not evaluated yet: adml evaluate {folder}")
     return notes

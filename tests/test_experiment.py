@@ -25,7 +25,7 @@ from adml.training.log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("thin_encoders")
 
-TIMINGS = {"seconds", "utterances_per_second", "wait_fraction"}
+TIMINGS = {"seconds", "utterances_per_second", "wait_fraction", "memory_mb", "remaining_seconds"}
 INTERRUPTED_SCRIPT = """
 import importlib.util, sys, time
 from pathlib import Path

@@ -29,7 +29,8 @@ SCHEDULE = {
     "gradient_norm": "gradient norm, unclipped",
 }
 _NO_TERMS = {
-    "step", "epoch", "seconds", "utterances_per_second", "wait_fraction",
+    "step", "epoch", "seconds", "utterances_per_second", "wait_fraction", "memory_mb",
+    "remaining_seconds",
     *SCALES, *ACCURACIES, *SCHEDULE,
 }  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "h", "p")
@@ -120,7 +121,7 @@ def learnt_scales(metrics_csv: str | os.PathLike, path: str | os.PathLike) -> Pa
 
 
 def speed(metrics_csv: str | os.PathLike, path: str | os.PathLike) -> Path:
-    """Draw how many utterances a second were trained on, and how long was waited for them.
+    """Draw utterances trained on in a second, the time waited for them, and memory if it is there.
 
     Args:
         metrics_csv: file with columns `utterances_per_second` and `wait_fraction`.
@@ -136,12 +137,16 @@ def speed(metrics_csv: str | os.PathLike, path: str | os.PathLike) -> Path:
     names = {"utterances_per_second": "throughput", "wait_fraction": "waiting for batches"}
     if len(_those_of(columns, names, metrics_csv)) < len(names):
         raise DataError(f"{metrics_csv}: Expected: columns {', '.join(names)}. Received: one.")
-    figure, (left, right) = _panels(2, wide=2)
-    _curve(left, columns["step"], columns["utterances_per_second"], BLUE)
-    dress(left, title="throughput", x="step", y="utterances a second")
-    _curve(right, columns["step"], 100 * columns["wait_fraction"], ORANGE)
-    dress(right, title="waiting for batches", x="step", y="% of the time")
-    for axes in (left, right):
+    drawn = [
+        ("throughput", "utterances a second", columns["utterances_per_second"], BLUE),
+        ("waiting for batches", "% of the time", 100 * columns["wait_fraction"], ORANGE),
+    ]
+    if "memory_mb" in columns:
+        drawn.append(("memory", "GiB", columns["memory_mb"] / 1024, BLUE))
+    figure, panels = _panels(len(drawn), wide=len(drawn))
+    for axes, (title, unit, values, colour) in zip(panels, drawn, strict=True):
+        _curve(axes, columns["step"], values, colour)
+        dress(axes, title=title, x="step", y=unit)
         axes.set_ylim(bottom=0)
     return save(figure, path)
 

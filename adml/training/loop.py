@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from tqdm import tqdm
 
@@ -70,7 +71,7 @@ def run_loop(
         checkpoints: where the state is saved; always at the end and on an interruption.
         log, plan: where the figures go; length and intervals.
         start_step, progress: the steps done before; `progress` counts this stretch too.
-        dynamics: what else is written of the run; None: nothing.
+        dynamics: what else is written of the run.
         agree: whether any process that trains along was asked to stop, and their utterances.
 
     Raises:
@@ -100,16 +101,16 @@ def run_loop(
             progress.add(terms, waited, seconds, utterances)
             _advance(bar, terms["total"], progress.window.rate())
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
-                learnt = dynamics.after(done) if dynamics else {}
-                row = _row(plan, source, step, fraction) | learnt | progress.close_window()
+                row = _row(plan, source, step, fraction)
+                row |= dynamics.after(done) if dynamics else {}
+                row |= progress.close_window(plan.total_steps - done)
                 log.write(row)
                 _tell(row, plan.total_steps, bar)
             if done % plan.checkpoint_every_steps == 0 or done == last or stopping:
                 checkpoints.save(done, progress.state())
             if stopping and done < last:
-                raise Interrupted(
-                    f"Stopped after step {done} of {last}; the state is saved. Resume to go on."
-                )
+                told = f"Stopped after step {done} of {last}; the state is saved. Resume to go on."
+                raise Interrupted(told)
 
 
 def _bar(start_step: int, last: int) -> tqdm:
@@ -142,11 +143,13 @@ def _tell(row: dict[str, float], total_steps: int, bar: tqdm) -> None:
     """Say in the log what a terminal's progress bar would show."""
     if bar.disable:
         logger.info(
-            "step %d/%d loss %.4f %.0f utterances/s",
+            "step %d/%d loss %.4f %.0f utterances/s %.0f MB %s left",
             row["step"],
             total_steps,
             row["total"],
             row["utterances_per_second"],
+            row["memory_mb"],
+            timedelta(seconds=round(row["remaining_seconds"])),
         )
 
 

@@ -9,6 +9,7 @@ import resource
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 MEGABYTE_KB = 1024
 TRACING_STEPS = 2
@@ -26,13 +27,21 @@ class Cost:
     peak_memory_mb: float
 
 
+def resident_mb() -> float:
+    """Memory of this process now, in MiB; where the system does not tell, the most so far."""
+    status = Path("/proc/self/statm")
+    if status.is_file():
+        return int(status.read_text(encoding="ascii").split()[1]) * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE_KB
+
+
 class Window:
     """Means over the steps since the last row of the log."""
 
     def __init__(self):
         self.sums: dict[str, float] = {}
         self.steps = self.utterances = 0
-        self.waited = self.seconds = 0.0
+        self.waited = self.seconds = self.memory_mb = 0.0
 
     def add(
         self, terms: Mapping[str, float], waited: float, seconds: float, utterances: int
@@ -44,18 +53,21 @@ class Window:
         self.utterances += utterances
         self.waited += waited
         self.seconds += seconds
+        self.memory_mb = max(self.memory_mb, resident_mb())
 
     def rate(self) -> float:
         """Utterances a second."""
         return self.utterances / max(self.seconds, 1e-9)
 
-    def means(self) -> dict[str, float]:
-        """Mean terms and speed."""
+    def means(self, remaining_steps: int) -> dict[str, float]:
+        """Mean terms and speed, most memory, and at that speed the time to the end."""
         return {
             **{name: value / self.steps for name, value in self.sums.items()},
             "seconds": self.seconds / self.steps,
             "utterances_per_second": self.rate(),
             "wait_fraction": self.waited / max(self.seconds, 1e-9),
+            "memory_mb": self.memory_mb,
+            "remaining_seconds": remaining_steps * self.seconds / self.steps,
         }
 
 
@@ -83,9 +95,9 @@ class Progress:
         self._utterances += count
         self._waited += waited if self._steps > TRACING_STEPS else 0.0
 
-    def close_window(self) -> dict[str, float]:
+    def close_window(self, remaining_steps: int = 0) -> dict[str, float]:
         """The means since the last row; the next window is open then."""
-        means, self.window = self.window.means(), Window()
+        means, self.window = self.window.means(remaining_steps), Window()
         return means
 
     def cost(self) -> Cost:

@@ -65,6 +65,17 @@ def test_curves_of_a_run(draw, metrics, tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+def test_memory_is_drawn_where_it_is_known(metrics, tmp_path):
+    without = png_size(plots.speed(metrics, tmp_path / "without.png"))
+    text = metrics.read_text().replace(",0\n", ",0,2048,60\n")
+    more = text.replace("wait_fraction", "wait_fraction,memory_mb,remaining_seconds")
+    (tmp_path / "more.csv").write_text(more)
+    drawn = png_size(plots.speed(tmp_path / "more.csv", tmp_path / "with.png"))
+    assert drawn[0] > 1.3 * without[0]
+    losses = png_size(plots.loss_curves(tmp_path / "more.csv", tmp_path / "losses.png"))
+    assert losses == png_size(plots.loss_curves(metrics, tmp_path / "same.png"))
+
+
 def test_gradient_norms(tmp_path):
     rows = ["5,phoneme,acoustic,3,0.1,0.2,0.9", "5,keyword,acoustic,3,1,4,-0.1"]
     both = [*rows, "5,phoneme,text,3,0.1,0.2,1", "5,keyword,text,3,1,0,"]

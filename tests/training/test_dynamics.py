@@ -26,7 +26,7 @@ from adml.training.term_gradients import _norms_and_cosines, measure_term_gradie
 
 DIM, CLASSES = 12, 9
 SOME_TERMS = ("phoneme", "keyword", "adversarial_utterance")
-TIMINGS = {"seconds", "utterances_per_second", "wait_fraction"}
+TIMINGS = {"seconds", "utterances_per_second", "wait_fraction", "memory_mb", "remaining_seconds"}
 
 
 def make_step(strategy=None, *, seed: int = 1, **losses) -> TrainingStep:

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 import signal
 
 import numpy as np
@@ -16,9 +17,9 @@ from adml.errors import NumericError
 from adml.training.checkpoint import Checkpoints
 from adml.training.log import MetricsLog, read_metrics
 from adml.training.loop import Interrupted, Plan, run_loop
-from adml.training.progress import Progress
+from adml.training.progress import Progress, Window, resident_mb
 
-TIMINGS = {"seconds", "utterances_per_second", "wait_fraction"}
+TIMINGS = {"seconds", "utterances_per_second", "wait_fraction", "memory_mb", "remaining_seconds"}
 
 
 class SumStep:
@@ -90,6 +91,28 @@ def test_rows_hold_means_and_the_end(whole, source):
     taken = [np.abs(source.batch(0, place)["waveform"]).mean() * 2 / 3 for place in range(4)]
     assert metrics["phoneme"][0] == pytest.approx(np.mean(taken), rel=1e-6)
     assert checkpoints.steps() == [9]
+
+
+def test_rows_tell_memory_and_the_time_that_is_left(whole, caplog, tmp_path, source):
+    metrics = read_metrics(whole[0] / "metrics.csv")
+    left = [steps * seconds for steps, seconds in zip((5, 1, 0), metrics["seconds"], strict=True)]
+    assert metrics["remaining_seconds"] == pytest.approx(left, rel=1e-6)
+    now = resident_mb()
+    assert all(now / 4 < memory < 4 * now for memory in metrics["memory_mb"])
+    with caplog.at_level("INFO"):
+        run(tmp_path, SumStep(), source)
+    assert re.search(r"step 4/9 loss .* [\d]+ MB 0:00:\d\d left", caplog.text)
+
+
+def test_the_memory_of_a_window_is_its_own():
+    window = Window()
+    before = resident_mb()
+    taken = np.ones(2**24)
+    window.add({}, 0.0, 1.0, 1)
+    assert window.memory_mb > before + 0.8 * taken.nbytes / 2**20
+    del taken
+    window.add({}, 0.0, 1.0, 1)
+    assert window.means(3)["memory_mb"] == window.memory_mb > Window().memory_mb
 
 
 def test_same_seed_same_curve(whole, tmp_path, source):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adml.config import Config
 
-EXIT_CODES = "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted"
+EXIT_CODES = (
+    "exit codes: 0 ok, 2 usage, 3 data problem, 4 numeric failure, 130 interrupted, 143 terminated"
+)
 
 
 def positive(text: str) -> int:

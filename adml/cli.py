@@ -27,6 +27,7 @@ from adml.benchmark_command import add_benchmark
 from adml.data_commands import add_data
 from adml.errors import AdmlError, DataError
 from adml.reproduce_options import add_options, reproduce
+from adml.run_options import add_gradients, add_postmortem, add_report
 from adml.spotting_commands import add_spotting
 from adml.training.interrupts import INTERRUPTED, second_interrupt_ends
 from adml.trial_options import add_kinds
@@ -119,8 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_score,
         _add_g2p,
         _add_results,
-        _add_report,
-        _add_gradients,
+        add_report,
+        add_gradients,
+        add_postmortem,
         add_benchmark,
     ):
         add(verbs)
@@ -262,28 +264,3 @@ def _add_results(verbs) -> None:
         "--analysis", type=Path, default=Path("experiments/analysis.md"), metavar="FILE"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: stdout")
-
-
-def _add_report(verbs) -> None:
-    parser = _verb(
-        verbs,
-        "report",
-        "Draw what a run did, from the files in its folder, as a page.",
-        commands.report,
-    )
-    run_argument(parser)
-    parser.add_argument("--json", action="store_true", help="print the paths as JSON")
-
-
-def _add_gradients(verbs) -> None:
-    parser = _verb(
-        verbs,
-        "gradients",
-        "Show how hard each loss term pulls on each encoder, and whether against the others.",
-        commands.gradients,
-    )
-    run_argument(parser)
-    parser.add_argument("--batches", type=positive, default=4, metavar="N", help="to average over")
-    moved_speech_option(parser)
-    cache_option(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")

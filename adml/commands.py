@@ -175,3 +175,15 @@ def gradients(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(format_gradients(rows) + "\n")
     return 0
+
+
+def postmortem(arguments: argparse.Namespace) -> int:
+    """Print what was not finite when a run ended."""
+    from adml.postmortem import format_postmortem, postmortem
+
+    found = postmortem(arguments.run)
+    if arguments.json:
+        write_json(found.to_dict())
+    else:
+        sys.stdout.write(format_postmortem(found) + "\n")
+    return 0

@@ -172,6 +172,9 @@ class TrainingConfig:
     gradient_norms_every_steps: int = option(500, low=0, text="of each term alone; 0 = off")
     checkpoint_every_steps: int = option(200, low=1)
     keep_checkpoints: int = option(2, low=1)
+    max_nonfinite_steps: int = option(
+        10, low=0, text="so many steps of a run may be left out for it"
+    )
     deterministic: bool = option(False)
     compile: bool = option(True, text="false: run eagerly; slow steps, quick start")
     autocast: str = option("none", choices=("none", "bfloat16"), text="of matrix products")

@@ -21,7 +21,7 @@ from adml.evaluation.records import environment, write_atomically
 from adml.export.saved_model import export
 from adml.models.adml import ADML
 from adml.numerics.autocast import autocast
-from adml.run_folder import open_run, read_values
+from adml.run_folder import open_run, read_values, require_run
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.dynamics import Dynamics
@@ -123,6 +123,7 @@ def _go_on(
         log_every_steps=settings.log_every_steps,
         checkpoint_every_steps=settings.checkpoint_every_steps,
         gradient_norms_every_steps=settings.gradient_norms_every_steps,
+        max_nonfinite_steps=settings.max_nonfinite_steps,
         margin=training.margin,
         learning_rate=lambda step: float(training.learning_rate(step)),
     )
@@ -207,11 +208,7 @@ def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
         UsageError: the folder is no run.
         DataError: it has no whole checkpoint.
     """
-    folder = Path(workdir)
-    if not (folder / "config.yaml").is_file():
-        raise UsageError(
-            f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
-        )
+    folder = require_run(workdir)
     config = load_config(folder / "config.yaml")
     set_seeds(config.seed)
     model = build_model(config)

@@ -12,6 +12,7 @@ from adml.build.training import Training, build_training
 from adml.config import load_config
 from adml.errors import DataError, UsageError
 from adml.experiment import default_cache, read_values, require_encoders
+from adml.run_folder import require_run
 from adml.text.g2p import G2P
 from adml.training.seeding import set_seeds
 from adml.training.term_gradients import TermGradient, measure_term_gradients
@@ -59,11 +60,7 @@ def open_training(
     Raises:
         UsageError: the folder is no run or a baseline's, or has no checkpoint.
     """
-    folder = Path(workdir)
-    if not (folder / "config.yaml").is_file():
-        raise UsageError(
-            f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
-        )
+    folder = require_run(workdir)
     elsewhere = [f"data.root={json.dumps(str(speech.resolve()))}"] if speech else []
     config = load_config(folder / "config.yaml", ["training.replicas=1", *elsewhere])
     require_encoders(config, folder)

@@ -126,7 +126,8 @@ def _train(config: Config, folder: Path, cache: Path) -> None:
         where = shlex.quote(str(folder))
         raise Interrupted(
             f"{stopped} A quickstart cannot be resumed itself; these do the rest of it: "
-            f"adml train --resume --out {where}; adml evaluate {where}; adml export {where}"
+            f"adml train --resume --out {where}; adml evaluate {where}; adml export {where}",
+            stopped.exit_code,
         ) from None
 
 

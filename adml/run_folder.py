@@ -55,6 +55,20 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
     return folder
 
 
+def require_run(workdir: str | Path) -> Path:
+    """The folder of a run that was begun.
+
+    Raises:
+        UsageError: it is none.
+    """
+    folder = Path(workdir)
+    if not (folder / "config.yaml").is_file():
+        raise UsageError(
+            f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
+        )
+    return folder
+
+
 def require_writable(folder: Path, option: str) -> None:
     """Try to write in a folder, made where it is not there, before anything takes long.
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from adml.config import Config, load_config
 from adml.config_file import to_mapping
-from adml.errors import UsageError
 from adml.evaluation import plots
 from adml.evaluation.records import Cost, Record, read_records
 from adml.evaluation.report import Picture, write_report
-from adml.run_folder import read_values
+from adml.run_folder import read_values, require_run
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +42,7 @@ def report_run(workdir: str | Path) -> Path:
         UsageError: the folder is no run, or cannot be written.
         DataError: a file of it is damaged.
     """
-    folder = Path(workdir)
-    if not (folder / "config.yaml").is_file():
-        raise UsageError(
-            f"{folder} is no run folder. Expected: a folder with config.yaml, made by `adml train`."
-        )
+    folder = require_run(workdir)
     config = load_config(folder / "config.yaml")
     records = read_records(folder / "records") if (folder / "records").is_dir() else []
     records.sort(key=lambda record: (record.name != config.name, "untrained" in record.name))

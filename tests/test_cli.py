@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from adml.cli import main
+from adml.data.batches import BatchSource
 
 pytestmark = pytest.mark.usefixtures("thin_encoders")
 
 VERBS = ("quickstart", "train", "evaluate", "export", "score", "g2p", "results")
-VERBS += ("report", "gradients", "benchmark", "trials")
+VERBS += ("report", "gradients", "postmortem", "benchmark", "trials")
 
 
 @pytest.fixture
@@ -182,22 +185,49 @@ def test_run_folders_that_exist_or_cannot_be_made(run_cli, tiny_run, tiny_overri
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_loss_that_is_not_finite_is_exit_code_4(
-    run_cli, tiny_run, tmp_path, speech_cache, monkeypatch
-):
-    """The last whole checkpoint of an earlier stretch stays."""
-    import shutil
-
-    from adml.training.step import TrainingStep
-
+@pytest.fixture
+def failed_run(run_cli, tiny_run, tmp_path, speech_cache, monkeypatch, eagerly):
+    """A copy of the tiny run that met a NaN at its fifth and last step; the rest of its line."""
     folder = tmp_path / "run"
     shutil.copytree(tiny_run, folder)
     shutil.rmtree(folder / "checkpoints" / "step-00000005")
-    monkeypatch.setattr(TrainingStep, "__call__", lambda *_: {"total": float("nan")})
-    code, out, err = run_cli("train", "--out", folder, "--resume", "--cache", speech_cache)
+    config = (folder / "config.yaml").read_text()
+    assert "max_nonfinite_steps: 10" in config
+    config = config.replace("max_nonfinite_steps: 10", "max_nonfinite_steps: 0")
+    (folder / "config.yaml").write_text(config)
+    batches = BatchSource.dataset
+
+    def silent(self, *steps):
+        for batch in batches(self, *steps):
+            waveform = np.array(batch["waveform"])
+            waveform[2, 100] = np.nan
+            yield batch | {"waveform": tf.constant(waveform)}
+
+    monkeypatch.setattr(BatchSource, "dataset", silent)
+    with eagerly():
+        code, out, err = run_cli("train", "--out", folder, "--resume", "--cache", speech_cache)
     assert (code, out) == (4, "")
-    assert "Not finite at step 4: total" in err.splitlines()[-1]
+    return folder, err.splitlines()[-1]
+
+
+def test_a_loss_that_is_not_finite_is_exit_code_4(run_cli, failed_run, tiny_run):
+    """The last whole checkpoint of an earlier stretch stays, and what there was is looked at."""
+    folder, said = failed_run
+    assert "Not finite at step 5: " in said and f"adml postmortem {folder}" in said
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-00000004"]
+    code, out, _ = run_cli("postmortem", folder, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["step"] == 5 and found["skipped"] == [5]
+    assert found["inputs"] == {"waveform": [2]} == {"waveform": found["features"]}
+    assert found["alone"] == [2] and set(found["items"]) == {"2"}
+    assert found["recorded"]["total"] == "nan" and "total" in found["terms"]
+    assert found["variables"] == {} and "audio_utterance" in found["outputs"]
+    assert any("stem" in name for name in found["gradients"]["keyword"])
+    code, out, _ = run_cli("postmortem", folder)
+    assert code == 0 and "batch, waveform:       row 2\n" in out
+    assert out.splitlines()[-1] == found["verdict"] and "batch is not finite" in found["verdict"]
+    code, out, err = run_cli("postmortem", tiny_run)
+    assert (code, out) == (2, "") and "no postmortem/" in err
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "export", "score"])

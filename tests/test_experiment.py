@@ -134,7 +134,7 @@ def test_terminated_and_resumed_equals_uninterrupted(
         output, said = process.communicate(timeout=100)
     finally:
         process.kill()
-    assert process.returncode == 130, said
+    assert process.returncode == 143, said
     assert said.splitlines()[-1].startswith("adml: Stopped after step 3 of 5")
     assert output == ""
     assert rows(folder) == rows(tiny_run)[:1]

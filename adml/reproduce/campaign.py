@@ -144,7 +144,8 @@ def _run_row(stage: _Stage, row: PlannedRow, seed: int, outcome: Outcome) -> Non
             write_record(record, record_path(stage.settings.records, row.name, seed))
         outcome.done.append(which)
     except Interrupted as stopped:
-        raise Interrupted(f"{stopped} The same command goes on with {row.name}.") from None
+        said = f"{stopped} The same command goes on with {row.name}."
+        raise Interrupted(said, stopped.exit_code) from None
     except AdmlError as error:
         logger.error("== %s, seed %d: set aside: %s", *which, error)
         outcome.failed.append((*which, error))

@@ -7,16 +7,18 @@ import json
 import logging
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from adml.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_MANIFEST = "manifest.json"
+_MANIFEST, _ARRAYS = "manifest.json", "batch.npz"
 
 
 class Checkpoints:
@@ -57,27 +59,57 @@ class Checkpoints:
         Raises:
             DataError: the folder cannot be written; the older checkpoints stay.
         """
-        target = self.folder / f"step-{step:08d}"
-        aside = self.folder / f"{target.name}.part"
+        target = self.write(self._at(step), step, values)
+        for old in self.steps()[: -self.keep]:
+            # Half removed it would look damaged.
+            os.replace(self._at(old), _aside(self._at(old)))
+        for old in self.folder.glob("step-*.part"):
+            shutil.rmtree(old, ignore_errors=True)
+        return target
+
+    def write(
+        self,
+        target: Path,
+        step: int,
+        values: Mapping | None = None,
+        arrays: Mapping[str, np.ndarray] | None = None,
+    ) -> Path:
+        """Write the state as a folder of any name, whole or absent; one that is there is replaced.
+
+        The files and their folder reach the disk before the folder has its name.
+
+        Args:
+            target: the folder.
+            step, values: as of `save`.
+            arrays: kept with the state, for `read_arrays`.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        aside = _aside(target)
         try:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             self._checkpoint.write(str(aside / "state"))
+            if arrays is not None:
+                np.savez(aside / _ARRAYS, **arrays)
             sums = {path.name: _sha256(path) for path in sorted(aside.iterdir())}
             manifest = {"step": step, "sha256": sums, "values": dict(values or {})}
             (aside / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-            _flush(aside)
+            for path in (*aside.iterdir(), aside):
+                _flush(path)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(aside, target)
+            _flush(target.parent)
         except (OSError, tf.errors.OpError) as error:
             shutil.rmtree(aside, ignore_errors=True)
             raise DataError(
                 f"Cannot write the checkpoint {target}: {error}. Free some space and resume."
             ) from error
-        olds = [self.folder / f"step-{old:08d}" for old in self.steps()[: -self.keep]]
-        for old in (*olds, *self.folder.glob("step-*.part")):
-            shutil.rmtree(old, ignore_errors=True)
         return target
+
+    def _at(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
 
     def restore_latest(self) -> int:
         """Restore the newest undamaged checkpoint.
@@ -90,25 +122,13 @@ class Checkpoints:
         """
         steps, damage = self.steps(), None
         for step in reversed(steps):
-            folder = self.folder / f"step-{step:08d}"
-            damage = self._damage(folder)
-            if damage:
-                logger.warning(
-                    "Checkpoint %s is damaged (%s); the one before it is tried.", folder, damage
-                )
-                continue
-            try:
-                status = self._checkpoint.read(str(folder / "state"))
-                # A model alone leaves the slots of the optimizers in the file.
-                status.assert_existing_objects_matched().expect_partial()
-            except (AssertionError, ValueError, tf.errors.OpError) as error:
-                raise DataError(
-                    f"Checkpoint {folder} is of another model or configuration: {error}. Expected: "
-                    "one of config.yaml beside it and of this version. Put that file or that "
-                    "version back, or train in another folder."
-                ) from None
-            self.restored = json.loads((folder / _MANIFEST).read_text()).get("values", {})
-            return step
+            damage = _damage(self._at(step))
+            if not damage:
+                return self._read(self._at(step))
+            logger.warning(
+                "Checkpoint %s is damaged (%s); the one before it is tried.",
+                *(self._at(step), damage),
+            )
         if steps:
             raise DataError(
                 f"Every checkpoint in {self.folder} is damaged. Expected: at least one whole one. "
@@ -117,14 +137,62 @@ class Checkpoints:
             )
         return 0
 
-    @staticmethod
-    def _damage(folder: Path) -> str | None:
+    def restore(self, folder: Path) -> int:
+        """Restore what `write` wrote.
+
+        Returns:
+            The number of steps it had done.
+
+        Raises:
+            DataError: it is missing, damaged or of another model.
+        """
+        if damage := _damage(folder):
+            raise DataError(f"Checkpoint {folder} is damaged: {damage}. Put a whole copy back.")
+        return self._read(folder)
+
+    def _read(self, folder: Path) -> int:
         try:
-            sums = json.loads((folder / _MANIFEST).read_text())["sha256"]
-            wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return str(error)
-        return f"checksum of {wrong[0]}" if wrong else None
+            status = self._checkpoint.read(str(folder / "state"))
+            # A model alone leaves the slots of the optimizers in the file.
+            status.assert_existing_objects_matched().expect_partial()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise DataError(
+                f"Checkpoint {folder} is of another model or configuration: {error}. Expected: "
+                "one of config.yaml beside it and of this version. Put that file or that "
+                "version back, or train in another folder."
+            ) from None
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        self.restored = manifest.get("values", {})
+        return manifest["step"]
+
+
+def read_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays that `Checkpoints.write` kept with a state.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    try:
+        with np.load(folder / _ARRAYS, allow_pickle=False) as kept:
+            return {name: kept[name] for name in kept.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{folder / _ARRAYS} cannot be read: {error}. Put a whole copy back."
+        ) from error
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f"{target.name}.part")
+
+
+def _damage(folder: Path) -> str | None:
+    try:
+        manifest = json.loads((folder / _MANIFEST).read_text())
+        sums, _ = manifest["sha256"], int(manifest["step"])
+        wrong = [name for name, value in sums.items() if _sha256(folder / name) != value]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return str(error)
+    return f"checksum of {wrong[0]}" if wrong else None
 
 
 def _sha256(path: Path) -> str:
@@ -136,7 +204,10 @@ def _sha256(path: Path) -> str:
         )
 
 
-def _flush(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, have reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,30 +9,43 @@ import socket
 import threading
 from collections.abc import Iterator
 
-INTERRUPTED = 130
+SIGNALLED = 128
+"""A shell's status of a process that a signal ended is this and the signal's number."""
+
+INTERRUPTED = SIGNALLED + signal.SIGINT
+
+
+class StopRequest:
+    """Whether a signal has asked to stop, and with which status the process should then end."""
+
+    exit_code: int | None = None
+
+    def is_set(self) -> bool:
+        """Whether one has come."""
+        return self.exit_code is not None
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets, so that the step in progress is finished first.
+def stop_requests() -> Iterator[StopRequest]:
+    """What SIGINT or SIGTERM sets, so that the step in progress is finished first.
 
     Where it is set already, SIGINT interrupts as usual. Outside the main thread it is never set.
     """
-    event = threading.Event()
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield stop
         return
 
     def request(number: int, _) -> None:
-        if event.is_set() and number == signal.SIGINT:
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        event.set()
+        stop.exit_code = SIGNALLED + number
 
     previous = {
         number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield event
+        yield stop
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

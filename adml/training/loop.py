@@ -12,20 +12,28 @@ from datetime import timedelta
 
 from tqdm import tqdm
 
-from adml.errors import AdmlError, NumericError
+from adml.errors import AdmlError
 from adml.training.checkpoint import Checkpoints
 from adml.training.dynamics import Dynamics
 from adml.training.interrupts import INTERRUPTED, stop_requests
 from adml.training.log import MetricsLog
+from adml.training.nonfinite import Evidence, not_finite
 from adml.training.progress import Progress
 
 logger = logging.getLogger(__name__)
 
 
 class Interrupted(AdmlError):
-    """The run was asked to stop; its state is saved and it can be resumed."""
+    """The run was asked to stop; its state is saved and it can be resumed.
 
-    exit_code = INTERRUPTED
+    Args:
+        message: what was reached.
+        exit_code: 130 after SIGINT, 143 after SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int = INTERRUPTED):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Plan:
         log_every_steps: a row of the log holds the means over this many steps.
         checkpoint_every_steps: distance of checkpoints.
         gradient_norms_every_steps: distance of measurements of the terms' gradients; 0: none.
+        max_nonfinite_steps: so many steps may be left out because they are not finite.
         margin: share of the keyword loss' margin as a function of the epoch.
         learning_rate: rate as a function of the step, for the log alone.
     """
@@ -47,6 +56,7 @@ class Plan:
     log_every_steps: int = 10
     checkpoint_every_steps: int = 200
     gradient_norms_every_steps: int = 0
+    max_nonfinite_steps: int = 0
     margin: Callable[[float], float] = lambda epoch: 1.0
     learning_rate: Callable[[int], float] = lambda step: math.nan
 
@@ -77,40 +87,67 @@ def run_loop(
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and the state saved.
         KeyboardInterrupt: another SIGINT came before that; the last checkpoint is whole.
-        NumericError: a loss is not finite; the last checkpoint is the state before.
+        NumericError: more steps than `plan.max_nonfinite_steps` were not finite; the state and
+            the batch of the last are kept in `postmortem/` beside the log.
     """
     progress = progress or Progress()
     last = min(plan.total_steps, plan.stop_step or plan.total_steps)
     if start_step >= last:
         return
-    batches, bar = iter(source.dataset(start_step, last)), _bar(start_step, last)
-    with stop_requests() as stop, bar:
+    batches = iter(source.dataset(start_step, last))
+    with stop_requests() as stop, _bar(start_step, last) as bar:
         for step in range(start_step, last):
             done, fraction = step + 1, plan.margin(step / source.batches_per_epoch)
-            before = time.perf_counter()
-            batch = next(batches)
-            waited = time.perf_counter() - before
+            batch, waited = _timed(next, batches)
             if dynamics:
                 dynamics.before(done, batch, fraction)
-            before = time.perf_counter()
-            terms = training_step(batch, fraction)
-            _check_finite(terms, step)
-            seconds = waited + time.perf_counter() - before
+            terms, taken = _timed(training_step, batch, fraction)
             count = len(batch.get("span_starts", batch["waveform"]))
             stopping, utterances = agree(stop.is_set(), count)
-            progress.add(terms, waited, seconds, utterances)
+            if not_finite(terms):
+                evidence = Evidence(log.path.parent, batch, terms, fraction, progress.skipped)
+                progress.skip(done, waited, utterances)
+                evidence.weigh(checkpoints, plan.max_nonfinite_steps)
+            else:
+                progress.add(terms, waited, waited + taken, utterances)
             _advance(bar, terms["total"], progress.window.rate())
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
-                row = _row(plan, source, step, fraction)
-                row |= dynamics.after(done) if dynamics else {}
-                row |= progress.close_window(plan.total_steps - done)
-                log.write(row)
-                _tell(row, plan.total_steps, bar)
+                _log(log, plan, source, done, fraction, progress, dynamics, bar)
             if done % plan.checkpoint_every_steps == 0 or done == last or stopping:
                 checkpoints.save(done, progress.state())
             if stopping and done < last:
-                told = f"Stopped after step {done} of {last}; the state is saved. Resume to go on."
-                raise Interrupted(told)
+                raise Interrupted(
+                    f"Stopped after step {done} of {last}; the state is saved. Resume to go on.",
+                    stop.exit_code or INTERRUPTED,
+                )
+
+
+def _log(log, plan: Plan, source, done: int, fraction: float, progress, dynamics, bar) -> None:
+    """Write a row of the means since the last, unless all of these steps were left out."""
+    constants = dynamics.after(done) if dynamics else {}
+    if not progress.window.steps:
+        return
+    row = {
+        "step": done,
+        "epoch": done / source.batches_per_epoch,
+        "learning_rate": plan.learning_rate(done - 1 - len(progress.skipped)),
+        "margin_fraction": fraction,
+        **constants,
+        **progress.close_window(plan.total_steps - done),
+    }
+    log.write(row)
+    if bar.disable:  # Where there is no terminal, the log says what its bar would show.
+        logger.info(
+            "step %d/%d loss %.4f %.0f utterances/s %.0f MB %s left",
+            *(done, plan.total_steps, row["total"], row["utterances_per_second"]),
+            *(row["memory_mb"], timedelta(seconds=round(row["remaining_seconds"]))),
+        )
+
+
+def _timed(function: Callable, *given) -> tuple:
+    """What a call gives, and its seconds."""
+    before = time.perf_counter()
+    return function(*given), time.perf_counter() - before
 
 
 def _bar(start_step: int, last: int) -> tqdm:
@@ -127,36 +164,3 @@ def _bar(start_step: int, last: int) -> tqdm:
 def _advance(bar: tqdm, loss: float, utterances_per_second: float) -> None:
     bar.set_postfix(loss=f"{loss:.3f}", utt_s=f"{utterances_per_second:.0f}", refresh=False)
     bar.update()
-
-
-def _row(plan: Plan, source, step: int, fraction: float) -> dict[str, float]:
-    """Where in the plan a step was."""
-    return {
-        "step": step + 1,
-        "epoch": (step + 1) / source.batches_per_epoch,
-        "learning_rate": plan.learning_rate(step),
-        "margin_fraction": fraction,
-    }
-
-
-def _tell(row: dict[str, float], total_steps: int, bar: tqdm) -> None:
-    """Say in the log what a terminal's progress bar would show."""
-    if bar.disable:
-        logger.info(
-            "step %d/%d loss %.4f %.0f utterances/s %.0f MB %s left",
-            row["step"],
-            total_steps,
-            row["total"],
-            row["utterances_per_second"],
-            row["memory_mb"],
-            timedelta(seconds=round(row["remaining_seconds"])),
-        )
-
-
-def _check_finite(terms, step: int) -> None:
-    bad = [name for name, value in terms.items() if not math.isfinite(value)]
-    if bad:
-        raise NumericError(
-            f"Not finite at step {step}: {', '.join(bad)}. Expected: finite losses. The last "
-            "checkpoint is whole. Train in another folder with a smaller optimizer.learning_rate."
-        )

@@ -74,6 +74,8 @@ class Window:
 class Progress:
     """The open window and the cost of a run, over all the times it was resumed.
 
+    `skipped` are the steps that were not finite, counted from 1.
+
     Args:
         state: what `state` gave before; empty for a new run.
     """
@@ -84,6 +86,7 @@ class Progress:
         vars(self.window).update(state.get("window", {}))
         before = state.get("cost", {})
         self._before = Cost(**before) if before else Cost(0, 0, 0.0, 0.0, 0.0, 0.0)
+        self.skipped: list[int] = list(state.get("skipped", []))
         self._start, self._cpu_start = time.perf_counter(), time.process_time()
         self._steps = self._utterances = 0
         self._waited = 0.0
@@ -91,6 +94,14 @@ class Progress:
     def add(self, terms: Mapping[str, float], waited: float, seconds: float, count: int) -> None:
         """Count one step of `count` utterances; waiting while the graph is traced is no waiting."""
         self.window.add(terms, waited, seconds, count)
+        self._count(waited, count)
+
+    def skip(self, done: int, waited: float, count: int) -> None:
+        """Count step `done`, which changed nothing and is in no mean."""
+        self.skipped.append(done)
+        self._count(waited, count)
+
+    def _count(self, waited: float, count: int) -> None:
         self._steps += 1
         self._utterances += count
         self._waited += waited if self._steps > TRACING_STEPS else 0.0
@@ -117,4 +128,8 @@ class Progress:
 
     def state(self) -> dict:
         """Plain values for the checkpoint; JSON keeps every bit of a float."""
-        return {"window": vars(self.window), "cost": asdict(self.cost())}
+        return {
+            "window": vars(self.window),
+            "cost": asdict(self.cost()),
+            "skipped": self.skipped,
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from adml.audio.features import mask_spans
 MASK_KEYS = ("time_masks", "frequency_masks")
 NEGATIVE_KEYS = ("negative_phonemes", "negative_lengths")
 SPAN_KEYS = ("span_recordings", "span_starts", "span_frames")
+NETWORK = "network"
 UTTERANCE_KEYS = ("waveform", "waveform_lengths", *MASK_KEYS)
 
 
@@ -59,7 +61,7 @@ def make_groups(
     network = list(model.trainable_variables)
     network += [variable for variable in losses.trainable_variables if id(variable) not in apart]
     adamw = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay, jit_compile=False)
-    groups = {"network": Group(adamw, network, clip_norm or None)}
+    groups = {NETWORK: Group(adamw, network, clip_norm or None)}
     if constants:
         adam = keras.optimizers.Adam(constants_learning_rate, jit_compile=False)
         groups["constants"] = Group(adam, constants)
@@ -107,7 +109,7 @@ class TrainingStep:
         self._compiled = None if compile else self._distributed
 
     def __call__(self, batch: Mapping[str, Any], margin_fraction: float = 1.0) -> dict[str, float]:
-        """Train on one batch.
+        """Train on one batch, unless a figure of it is not finite: then nothing is changed.
 
         Args:
             batch: arrays of `adml.data.batches`.
@@ -115,11 +117,20 @@ class TrainingStep:
 
         Returns:
             Each loss term, "total" and "gradient_norm" (of the network, before clipping) as floats.
+            Where one is not finite, also the norms of the other groups, and every variable and
+            slot is what it was.
         """
         if self._compiled is None:
             self._compiled = self._compile(batch)
         values = self._compiled(self._shares(batch), tf.constant(margin_fraction, tf.float32))
-        return {name: float(value) for name, value in values.items()}
+        found = {name: float(value) for name, value in values.items()}
+        if all(math.isfinite(value) for value in found.values()):
+            return {name: value for name, value in found.items() if name not in self._other_norms}
+        return found
+
+    @property
+    def _other_norms(self) -> list[str]:
+        return [_norm_of(name) for name in self.groups if name != NETWORK]
 
     def _compile(self, batch: Mapping[str, Any]):
         """One graph for all lengths: traced once, on every worker at the same step.
@@ -175,17 +186,31 @@ class TrainingStep:
         )
 
     def _distributed(self, shares, margin_fraction):
-        batch = self._per_replica(shares)
-        values = self.strategy.run(self._replica, args=(batch, margin_fraction))
-        if self.strategy.num_replicas_in_sync == 1:
-            return values
-        return {
-            name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-            for name, value in values.items()
-        }
+        """Terms and gradients, then the update if all are finite, on every replica or on none.
 
-    def terms(self, batch, margin_fraction):
-        """Loss terms of this replica's share of a batch, in training mode."""
+        All that is looked at is summed over replicas first, so that they agree. The moving
+        averages move in the forward pass and are put back.
+        """
+        batch = self._per_replica(shares)
+        averages = [(part, part.read_value()) for part in self._moving_averages()]
+        values, gradients = self.strategy.run(self._replica, args=(batch, margin_fraction))
+        values = {name: self._summed(value) for name, value in values.items()}
+        finite = tf.reduce_all([tf.math.is_finite(value) for value in values.values()])
+        tf.cond(finite, lambda: self._update(gradients), lambda: _put_back(averages))
+        return values
+
+    def _summed(self, value):
+        if self.strategy.num_replicas_in_sync == 1:
+            return value
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+
+    def _moving_averages(self) -> list:
+        """What a forward pass changes, as each replica of this process holds it."""
+        moving = self.model.non_trainable_variables
+        return [part for variable in moving for part in getattr(variable, "values", [variable])]
+
+    def outputs(self, batch, *, training: bool = True) -> dict:
+        """What the model makes of this replica's share of a batch."""
         features, frame_lengths = self.log_mel(batch["waveform"], batch["waveform_lengths"])
         features = mask_spans(features, batch["time_masks"], batch["frequency_masks"])
         inputs = {
@@ -195,42 +220,63 @@ class TrainingStep:
             "phoneme_lengths": batch["phoneme_lengths"],
         }
         inputs |= {name: batch[name] for name in NEGATIVE_KEYS + SPAN_KEYS if name in batch}
-        outputs = self.model(inputs, training=True)
+        return self.model(inputs, training=training)
+
+    def terms(self, batch, margin_fraction, outputs=None):
+        """Loss terms of this replica's share of a batch, in training mode."""
+        outputs = self.outputs(batch) if outputs is None else outputs
         return self.losses(
             outputs, batch, margin_fraction=margin_fraction, scope=self.loss_scope, training=True
         )
 
     def _replica(self, batch, margin_fraction):
+        """Values of this replica, and its gradients, summed over replicas and clipped."""
         with tf.GradientTape() as tape:
             terms = self.terms(batch, margin_fraction)
         variables = [group.variables for group in self.groups.values()]
         gradients = tape.gradient(terms["total"], variables)
-        values = dict(terms)
+        values, clipped = dict(terms), []
         for (name, group), group_gradients in zip(self.groups.items(), gradients, strict=True):
-            pairs = [
-                (g, v)
-                for g, v in zip(group_gradients, group.variables, strict=True)
-                if g is not None
-            ]
-            norm = self._update(group, pairs)
-            if name == "network":
-                values["gradient_norm"] = norm / self.strategy.num_replicas_in_sync
-        return values
+            ours, norm = self._joined(group, group_gradients)
+            clipped.append(ours)
+            values[_norm_of(name)] = norm / self.strategy.num_replicas_in_sync
+        return values, clipped
 
-    def _update(self, group: Group, pairs):
-        if not pairs:
-            return tf.zeros([])
-        gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
+    def _joined(self, group: Group, gradients) -> tuple[list, tf.Tensor]:
+        """The gradients of a group, those that there are, and their norm before clipping."""
+        found = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
+        if not found:
+            return list(gradients), tf.zeros([])
         if self.strategy.num_replicas_in_sync > 1:
             context = tf.distribute.get_replica_context()
-            gradients = [tf.stop_gradient(gradient) for gradient in gradients]
-            gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        norm = tf.linalg.global_norm(gradients)
+            found = [tf.stop_gradient(gradient) for gradient in found]
+            found = context.all_reduce(tf.distribute.ReduceOp.SUM, found)
+        norm = tf.linalg.global_norm(found)
         if group.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, group.clip_norm, use_norm=norm)
-        updates = zip(gradients, [variable for _, variable in pairs], strict=True)
-        group.optimizer.apply_gradients(updates, skip_gradients_aggregation=True)
-        return norm
+            found, _ = tf.clip_by_global_norm(found, group.clip_norm, use_norm=norm)
+        given = iter(found)
+        return [None if gradient is None else next(given) for gradient in gradients], norm
+
+    def _update(self, gradients) -> tf.Tensor:
+        self.strategy.run(self._apply, args=(gradients,))
+        return tf.constant(True)
+
+    def _apply(self, gradients) -> None:
+        for group, ours in zip(self.groups.values(), gradients, strict=True):
+            pairs = zip(ours, group.variables, strict=True)
+            updates = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+            if updates:
+                group.optimizer.apply_gradients(updates, skip_gradients_aggregation=True)
+
+
+def _norm_of(group: str) -> str:
+    return "gradient_norm" if group == NETWORK else f"gradient_norm_{group}"
+
+
+def _put_back(before) -> tf.Tensor:
+    for part, value in before:
+        part.assign(value)
+    return tf.constant(False)
 
 
 def _edges(batch: Mapping[str, Any], replicas: int) -> dict[bool, np.ndarray]:

@@ -66,7 +66,7 @@ def measure_term_gradients(
     def replica(share):
         return _values_and_gradients(step, share, fraction, list(weights), encoders)
 
-    with _kept(step.model.non_trainable_variables):
+    with kept(step.model.non_trainable_variables):
         values, gradients = step.strategy.run(replica, args=(step.distribute(batch),))
     values = {name: float(_summed(step.strategy, value)) for name, value in values.items()}
     factors = np.array([weights[name] for name in values])
@@ -121,7 +121,7 @@ def _summed(strategy: tf.distribute.Strategy, value) -> np.ndarray:
 
 
 @contextmanager
-def _kept(variables) -> Iterator[None]:
+def kept(variables) -> Iterator[None]:
     """Put back, bit for bit, what each replica holds of these variables."""
     parts = [part for variable in variables for part in getattr(variable, "values", [variable])]
     before = [part.numpy() for part in parts]

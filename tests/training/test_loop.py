@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adml.errors import NumericError
-from adml.training.checkpoint import Checkpoints
+from adml.errors import DataError, NumericError
+from adml.training.checkpoint import Checkpoints, read_arrays
 from adml.training.log import MetricsLog, read_metrics
 from adml.training.loop import Interrupted, Plan, run_loop
 from adml.training.progress import Progress, Window, resident_mb
@@ -34,6 +34,8 @@ class SumStep:
     def __call__(self, batch, fraction: float) -> dict[str, float]:
         self.fractions.append(fraction)
         taken = float(np.abs(batch["waveform"]).mean()) * (1 + fraction) / 3
+        if not math.isfinite(taken):
+            return {"phoneme": taken, "total": 1.0}
         self.module.value.assign(self.module.value * 0.9 + taken)
         total = float(self.module.value)
         if len(self.fractions) == self.at:
@@ -134,15 +136,15 @@ def test_stopped_and_resumed_equals_uninterrupted(whole, tmp_path, source, stop_
     assert rows(folder) == rows(whole[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_step_finish(whole, tmp_path, source, number):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_lets_the_step_finish(whole, tmp_path, source, number, code):
     folder = tmp_path / "signalled"
     folder.mkdir()
     before = signal.getsignal(number)
     step = SumStep(at=6, event=lambda: os.kill(os.getpid(), number))
     with pytest.raises(Interrupted, match="after step 6 of 9") as error:
         run(folder, step, source)
-    assert error.value.exit_code == 130
+    assert error.value.exit_code == code
     assert signal.getsignal(number) is before
     step = SumStep()
     run(folder, step, source, resume=True)
@@ -178,16 +180,78 @@ def test_a_hard_stop_costs_the_steps_since_the_last_checkpoint_only(whole, tmp_p
     assert progress.cost().steps == 9
 
 
-def test_a_loss_that_is_not_finite_stops_and_the_checkpoint_is_the_one_before(tmp_path, source):
-    step = SumStep(at=6, event=lambda: math.nan)
-    with pytest.raises(NumericError, match="step 5: total.*Expected: finite") as error:
-        run(tmp_path, step, source, checkpoint_every_steps=5)
-    assert error.value.exit_code == 4
+class Silent:
+    """A source whose batches at some steps, counted from 1, hold a NaN."""
+
+    def __init__(self, source, steps):
+        self.source, self.steps = source, steps
+        self.batches_per_epoch = source.batches_per_epoch
+
+    def dataset(self, start_step: int, stop_step: int):
+        for place, batch in enumerate(self.source.dataset(start_step, stop_step), start_step + 1):
+            waveform = batch["waveform"].copy()
+            waveform[3, 2] = np.nan if place in self.steps else waveform[3, 2]
+            yield batch | {"waveform": waveform}
+
+
+def test_steps_that_are_not_finite_are_left_out_and_told(tmp_path, source, caplog):
+    rates = {"learning_rate": lambda step: step, "max_nonfinite_steps": 5}
+    checkpoints, progress = run(tmp_path, SumStep(), Silent(source, (2, 5, 6, 7, 8)), **rates)
+    assert progress.skipped == [2, 5, 6, 7, 8] and progress.cost().steps == 9
+    assert "Step 2 is left out: not finite phoneme. Nothing was updated. That is 1" in caplog.text
+    metrics = read_metrics(tmp_path / "metrics.csv")
+    assert metrics["step"] == [4, 9], "no mean of nothing at step 8"
+    assert metrics["learning_rate"] == [2, 3], "those that the optimizer, which waited, had"
+    taken = [np.abs(source.batch(0, place)["waveform"]).mean() * 2 / 3 for place in (0, 2, 3)]
+    assert metrics["phoneme"][0] == pytest.approx(np.mean(taken), rel=1e-6)
+    assert not (tmp_path / "postmortem").exists()
+
+
+@pytest.mark.parametrize("stop_step", [2, 3, 7])
+def test_they_count_over_an_interruption(tmp_path, source, stop_step):
+    """Stopped after the first and resumed, the run leaves out the same and ends at the same."""
+    silent, parts, ends = Silent(source, (2, 7, 9)), tmp_path / "parts", []
+    for folder in (tmp_path / "whole", parts):
+        folder.mkdir()
+        plan = {"max_nonfinite_steps": 2, "checkpoint_every_steps": 2}
+        if folder == parts:
+            run(folder, SumStep(), silent, stop_step=stop_step, **plan)
+        step = SumStep()
+        with pytest.raises(NumericError, match="steps 2, 7, 9. State and batch are kept") as error:
+            run(folder, step, silent, resume=folder == parts, **plan)
+        assert error.value.exit_code == 4
+        ends.append(float(step.module.value))
+    assert ends[0] == ends[1] and rows(parts) == rows(tmp_path / "whole")
+
+
+def test_what_ended_a_run_is_kept(tmp_path, source):
+    step = SumStep()
+    with pytest.raises(NumericError, match="step 6: phoneme. Expected: at most 0.*postmortem"):
+        run(tmp_path, step, Silent(source, (6,)), checkpoint_every_steps=4, margin=lambda _: 0.25)
     kept = SumStep()
     checkpoints = Checkpoints(tmp_path / "checkpoints", model=kept.module)
-    assert checkpoints.restore_latest() == 5
-    assert math.isfinite(kept.module.value.numpy())
+    assert checkpoints.restore_latest() == 4
     assert read_metrics(tmp_path / "metrics.csv")["step"] == [4]
+    assert checkpoints.restore(tmp_path / "postmortem") == 5
+    assert kept.module.value.numpy() == step.module.value.numpy()
+    values = checkpoints.restored
+    assert values["terms"] == {"phoneme": "nan", "total": 1.0}
+    assert (values["margin_fraction"], values["skipped"]) == (0.25, [6])
+    arrays = read_arrays(tmp_path / "postmortem")
+    wanted = next(iter(Silent(source, (6,)).dataset(5, 6)))
+    assert set(arrays) == set(wanted)
+    assert all(np.array_equal(arrays[n], wanted[n], equal_nan=n == "waveform") for n in wanted)
+    (tmp_path / "postmortem" / "batch.npz").write_bytes(b"PK")
+    with pytest.raises(DataError, match="checksum of batch.npz"):
+        checkpoints.restore(tmp_path / "postmortem")
+    with pytest.raises(DataError, match="batch.npz cannot be read"):
+        read_arrays(tmp_path / "postmortem")
+
+
+def test_without_room_the_error_is_still_that_of_the_step(tmp_path, source):
+    (tmp_path / "postmortem.part").write_text("in the way")
+    with pytest.raises(NumericError, match="step 1: phoneme.*not kept: Cannot write"):
+        run(tmp_path, SumStep(), Silent(source, (1,)))
 
 
 def test_the_margin_follows_the_epoch(tmp_path, source):

@@ -66,11 +66,11 @@ def descent_groups(model, losses) -> dict[str, Group]:
 
 
 def make_step(
-    strategy, *, loss_scope: str = "global", keyword_chunk: int = CLASSES
+    strategy, *, loss_scope: str = "global", keyword_chunk: int = CLASSES, make=descent_groups
 ) -> TrainingStep:
     with strategy.scope():
         model, losses = small_model(), small_losses(keyword_chunk)
-        groups = descent_groups(model, losses)
+        groups = make(model, losses)
     return TrainingStep(strategy, model, losses, LogMel(), groups, loss_scope=loss_scope)
 
 
@@ -116,9 +116,14 @@ def one(single_step, batch, eagerly):
 
 
 @pytest.fixture(scope="module")
-def two(mirrored, batch):
+def mirrored_step(mirrored):
     """Two replicas; they take the keyword classes a chunk at a time, the single one all at once."""
-    return trained_on(make_step(mirrored, keyword_chunk=4), batch)
+    return make_step(mirrored, keyword_chunk=4)
+
+
+@pytest.fixture(scope="module")
+def two(mirrored_step, batch):
+    return trained_on(mirrored_step, batch)
 
 
 def updates(result, name: str) -> list[np.ndarray]:
@@ -255,3 +260,64 @@ def test_replicas_get_whole_keywords(mirrored, batch):
     assert sizes["waveform"] == [4, 6]
     joined = np.concatenate([part.numpy() for part in shares[names.index("waveform")]])
     np.testing.assert_array_equal(joined, batch["waveform"])
+
+
+def whole_state(step: TrainingStep) -> list[np.ndarray]:
+    """Every variable, moving average, slot and count of steps, as each replica holds it."""
+    slots = [v for group in step.groups.values() for v in group.optimizer.variables]
+    variables = [*step.model.variables, *step.losses.variables, *slots]
+    return [part.numpy() for v in variables for part in getattr(v, "values", [v])]
+
+
+def same(ours: list[np.ndarray], theirs: list[np.ndarray]) -> bool:
+    return all(a.tobytes() == b.tobytes() for a, b in zip(ours, theirs, strict=True))
+
+
+def silent(batch) -> dict:
+    """The batch with a NaN in its last utterance, which the last replica has."""
+    waveform = batch["waveform"].copy()
+    waveform[-1, 7] = np.nan
+    return batch | {"waveform": waveform}
+
+
+def steep(step: TrainingStep):
+    """Terms whose total is finite and has no finite gradient: a square root at 0."""
+    terms = TrainingStep.terms
+
+    def steeper(*given):
+        found = terms(step, *given)
+        edge = sum(tf.reduce_sum(v) for v in step.losses.bias_variables) * 0.0
+        return found | {"total": found["total"] + tf.sqrt(edge)}
+
+    return steeper
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_step_that_is_not_finite_changes_no_bit(
+    one_device, mirrored, batch, eagerly, replicas, monkeypatch
+):
+    step = make_step((one_device, mirrored)[replicas - 1], make=paper_groups)
+    with eagerly():
+        step(batch)
+        before = whole_state(step)
+        assert not np.isfinite(step(silent(batch))["total"])
+        assert same(whole_state(step), before)
+        monkeypatch.setattr(step, "terms", steep(step))
+        found = step(batch)
+        assert np.isfinite(found["total"]) and np.isfinite(found["gradient_norm"])
+        assert not np.isfinite(found["gradient_norm_bias"])
+        assert same(whole_state(step), before)
+        monkeypatch.undo()
+        values = step(batch)
+    assert np.isfinite(list(values.values())).all() and "gradient_norm_bias" not in values
+    assert not same(whole_state(step), before)
+    assert step.groups["network"].optimizer.iterations.numpy() == 2
+
+
+def test_a_graph_of_two_replicas_leaves_it_out_too(mirrored_step, two, batch):
+    before = whole_state(mirrored_step)
+    found = mirrored_step(silent(batch))
+    assert not np.isfinite(found["gradient_norm"]), found
+    assert same(whole_state(mirrored_step), before)
+    assert np.isfinite(mirrored_step(batch)["total"])
+    assert not same(whole_state(mirrored_step), before)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adml.audio.augmentation import add_noise, gain, reverberate
+from adml.audio.augmentation import SILENT_POWER, add_noise, gain, reverberate
 from adml.audio.codecs import CODECS, transmit
 from adml.audio.decoding import SAMPLE_RATE_HZ, resample
 from adml.data.store import PcmStore
@@ -15,6 +15,9 @@ from adml.errors import DataError, UsageError
 
 BABBLE_VOICES = (3, 7)
 """How many talk at once, as in common recipes with MUSAN."""
+
+TRIES = 20
+"""Draws of a background among which one must not be silent."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,22 @@ class Background:
         return self.sound(self.draw(rng, length), length)
 
     def draw(self, rng: np.random.Generator, length: int) -> list[tuple[int, int]]:
-        """Draw what sounds at once: numbers of recordings, and the samples at which they begin."""
+        """Draw what sounds at once: numbers of recordings, and the samples at which they begin.
+
+        Drawn again, up to `TRIES` times in all, until none of them is silent there.
+        """
+        for _ in range(TRIES):
+            stretches = self._draw_once(rng, length)
+            if self.is_heard(stretches, length):
+                break
+        return stretches
+
+    def is_heard(self, stretches: Sequence[tuple[int, int]], length: int) -> bool:
+        """Whether none of what was drawn is silent."""
+        heard = (self.stretch(*stretch, length) for stretch in stretches)
+        return all(float(np.mean(np.square(piece))) >= SILENT_POWER for piece in heard)
+
+    def _draw_once(self, rng: np.random.Generator, length: int) -> list[tuple[int, int]]:
         fewest, most = self.voices
         count = fewest + below(rng, most - fewest + 1) if most > fewest else fewest
         stretches = []

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from adml.audio.decoding import SAMPLE_RATE_HZ
 from adml.data.corpora.output import folder_in_the_making
+from adml.data.workers import begin_worker
 from adml.errors import UsageError
 
 SMALLEST_M, LARGEST_M = (3.0, 3.0, 2.4), (10.0, 8.0, 4.0)
@@ -88,7 +89,7 @@ def make_rooms(
     try:
         with (
             folder_in_the_making(out) as part,
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+            ProcessPoolExecutor(workers, get_context("spawn"), begin_worker) as pool,
         ):
             made = pool.map(make, range(count), chunksize=4)
             rooms = [

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adml.audio.augmentation import SILENT_POWER, add_noise, reverberate
+from adml.audio.augmentation import add_noise, reverberate
 from adml.audio.decoding import SAMPLE_RATE_HZ, decode
-from adml.data.disturbance import BABBLE_VOICES, Background
+from adml.data.disturbance import BABBLE_VOICES, TRIES, Background
 from adml.data.shards.form import is_sharded
 from adml.data.store import PcmStore
 from adml.data.trial_list import Clip
@@ -29,8 +29,6 @@ from adml.errors import DataError, UsageError
 logger = logging.getLogger(__name__)
 
 _AUDIO = (".flac", ".mp3", ".ogg", ".opus", ".wav")
-_TRIES = 20
-"""Draws of a background before one that is not silent must have come."""
 
 BABBLE = "babble"
 
@@ -68,13 +66,11 @@ class Kind:
         Raises:
             DataError: it is silent wherever it is looked for.
         """
-        for _ in range(_TRIES):
-            stretches = self.background.draw(rng, length)
-            heard = (self.background.stretch(*stretch, length) for stretch in stretches)
-            if all(float(np.mean(np.square(piece))) >= SILENT_POWER for piece in heard):
-                return stretches
+        stretches = self.background.draw(rng, length)
+        if self.background.is_heard(stretches, length):
+            return stretches
         raise DataError(
-            f"The {self.name} in {self.root} is silent in {_TRIES} places. Expected: recordings "
+            f"The {self.name} in {self.root} is silent in {TRIES} places. Expected: recordings "
             f"of {self.name}. Take the silent ones out."
         )
 
@@ -115,13 +111,13 @@ class Simulation:
 
     def _draw_response(self, rng: np.random.Generator) -> tuple[str, np.ndarray]:
         """An impulse response and its file, drawn again where a file cannot be read."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             response = self.responses[int(rng.integers(len(self.responses)))]
             room = _response(self.responses_root / response)
             if room is not None:
                 return response, room
         raise DataError(
-            f"Of the impulse responses in {self.responses_root}, {_TRIES} that were drawn cannot "
+            f"Of the impulse responses in {self.responses_root}, {TRIES} that were drawn cannot "
             "be read. Expected: audio files. Take the damaged ones out."
         )
 

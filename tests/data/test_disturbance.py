@@ -99,6 +99,19 @@ def test_babble_is_several_recordings_of_equal_loudness():
     assert np.abs(powers - np.rint(powers)).max() < 0.45
 
 
+def test_silent_stretches_are_drawn_again(tmp_path):
+    """Nine tenths of the recording are silence, in which a quarter of a second seldom ends."""
+    samples = np.zeros(10 * RATE)
+    samples[: RATE] = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    soundfile.write(tmp_path / "a.wav", samples, RATE)
+    background = Background(PcmStore.build([str(tmp_path / "a.wav")], tmp_path), (0.0, 5.0))
+    generators = [np.random.default_rng(seed) for seed in range(40)]
+    heard = [background.piece(rng, RATE // 4).any() for rng in generators]
+    once = [background.sound(background._draw_once(np.random.default_rng(seed), 4000), 4000).any()
+            for seed in range(40)]  # fmt: skip
+    assert sum(once) < 12 and sum(heard) > 28
+
+
 def test_a_short_recording_is_repeated(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 100), RATE, subtype="PCM_16")
     store = PcmStore.build([str(tmp_path / "a.wav")], tmp_path / "cache")

@@ -9,7 +9,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,6 +35,7 @@ from adml.data.shards.form import (
 )
 from adml.data.shards.plan import Plan
 from adml.data.shards.writing import Job, make_shard, notes_of, row
+from adml.data.workers import begin_worker
 from adml.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _make_all(work: Iterator[Job], shards: list[Path], jobs: int, rows: int) -> 
                 progress.update(len(job.planned))
             return
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(shards)), context, _begin_worker) as pool:
+        with ProcessPoolExecutor(min(jobs, len(shards)), context, begin_worker) as pool:
             try:
                 _make_ahead(pool, work, 2 * jobs, progress.update)
             except BrokenProcessPool as error:
@@ -164,19 +164,6 @@ def _make_ahead(
     for count, future in waiting:
         future.result()
         done(count)
-
-
-def _begin_worker() -> None:
-    """A worker ends by Ctrl-C without a word, and with its parent, however that ends."""
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-    def end_with_parent() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _join(plan: Plan, shards: list[Path], part: Path) -> dict:

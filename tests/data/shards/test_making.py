@@ -329,7 +329,7 @@ def test_nothing_of_use(tmp_path):
 
 
 def test_a_killed_worker_is_told(corpus, tmp_path, small_shards, monkeypatch):
-    monkeypatch.setattr(making, "_begin_worker", functools.partial(os._exit, 9))
+    monkeypatch.setattr(making, "begin_worker", functools.partial(os._exit, 9))
     with pytest.raises(DataError, match="with fewer --jobs"):
         make_shards(corpus, tmp_path / "out", jobs=2)
     assert (tmp_path / "out.part").is_dir()

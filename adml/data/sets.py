@@ -69,9 +69,10 @@ def open_recordings(paths: Sequence[str | Path], cache: str | Path) -> PcmStore:
             "Some of the recordings lie in sharded sets and others do not. Expected: all or none. "
             f"Received: {of_folder[None]} in a plain one. Shard that set too (adml data shard)."
         )
-    store = ShardStore.open(*sorted(of_folder), only=set(map(str, paths)))
+    asked = set(map(str, paths))
+    store = ShardStore.open(*sorted(of_folder), only=asked)
     if absent := list(store.failed.items()):
-        told = f"{len(absent)} of {len(paths)} recordings cannot be used. First: "
+        told = f"{len(absent)} of {len(asked)} recordings cannot be used. First: "
         told += "; ".join(f"{path}: {why}" for path, why in absent[:3])
         if not len(store):
             raise DataError(told)

@@ -207,6 +207,8 @@ def _join(plan: Plan, shards: list[Path], part: Path) -> dict:
 
 def _write_index(shards: list[Path], path: Path, recordings: int) -> None:
     index = np.lib.format.open_memmap(path, "w+", INDEX_ROW, (recordings,))
+    with path.open("r+b") as file:  # where there is no room this says so; a map would end in SIGBUS
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     at = 0
     for number, shard in enumerate(shards):
         for found in json.loads(notes_of(shard).read_text(encoding="utf-8"))["index"]:

@@ -61,6 +61,23 @@ def run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run folder of `adml train`")
 
 
+def checkpoint_option(parser: argparse.ArgumentParser) -> None:
+    """Which of a run's checkpoints is used."""
+    parser.add_argument(
+        "--checkpoint",
+        type=_checkpoint,
+        default="latest",
+        metavar="best|latest|STEP",
+        help="which to use; best: by training.validation (default: latest)",
+    )
+
+
+def _checkpoint(text: str) -> str:
+    if text in ("best", "latest") or text.isdecimal():
+        return text
+    raise argparse.ArgumentTypeError(f"expected best, latest or a step, received {text!r}")
+
+
 def moved_speech_option(parser: argparse.ArgumentParser) -> None:
     """Where the speech of a run lies now."""
     parser.add_argument(

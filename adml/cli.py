@@ -15,6 +15,7 @@ from adml import __version__, commands
 from adml.arguments import (
     EXIT_CODES,
     cache_option,
+    checkpoint_option,
     config_options,
     moved_speech_option,
     names,
@@ -174,6 +175,11 @@ def _add_train(verbs) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="run folder; never overwritten"
     )
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="equal runs give equal bits on a machine, GPUs included (training.deterministic)",
+    )
 
 
 def _add_evaluate(verbs) -> None:
@@ -184,6 +190,7 @@ def _add_evaluate(verbs) -> None:
         commands.evaluate,
     )
     run_argument(parser)
+    checkpoint_option(parser)
     parser.add_argument(
         "--config",
         type=Path,
@@ -228,6 +235,7 @@ def _add_export(verbs) -> None:
         commands.export,
     )
     run_argument(parser)
+    checkpoint_option(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: RUN/export)")
     parser.add_argument(
         "--json", action="store_true", help="print the paths and differences as JSON"

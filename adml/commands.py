@@ -38,6 +38,8 @@ def train(arguments: argparse.Namespace) -> int:
 
     described = arguments.out / "config.yaml"
     own = arguments.resume and not arguments.overrides and described.is_file()
+    if arguments.deterministic:
+        arguments.overrides.append("training.deterministic=true")
     config = read_config(arguments, default=described if own else None)
     workers, options = workers_from_environment(), {"resume": arguments.resume, "report": True}
     train(config, arguments.out, cache=arguments.cache, workers=workers, **options)
@@ -59,6 +61,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         ctc_weight=arguments.ctc_weight,
         cache=arguments.cache,
         overwrite=arguments.overwrite,
+        checkpoint=arguments.checkpoint,
     )
     if arguments.json:
         write_json(done.record.to_dict())
@@ -71,7 +74,7 @@ def export(arguments: argparse.Namespace) -> int:
     """Export a run and print the paths."""
     from adml.experiment import export_run
 
-    result = export_run(arguments.run, arguments.out)
+    result = export_run(arguments.run, arguments.out, checkpoint=arguments.checkpoint)
     if arguments.json:
         write_json(result)
     else:

@@ -161,26 +161,6 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """Length, devices and records of a run."""
-
-    epochs: float = option(100.0, low=1e-3, text="one epoch is one pass over the keywords")
-    steps: int | None = option(None, low=1, high=10**9, text="overrides epochs")
-    replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
-    loss_scope: str = option("global", choices=("global", "replica"), text="chosen")
-    log_every_steps: int = option(10, low=1)
-    gradient_norms_every_steps: int = option(500, low=0, text="of each term alone; 0 = off")
-    checkpoint_every_steps: int = option(200, low=1)
-    keep_checkpoints: int = option(2, low=1)
-    max_nonfinite_steps: int = option(
-        10, low=0, text="so many steps of a run may be left out for it"
-    )
-    deterministic: bool = option(False)
-    compile: bool = option(True, text="false: run eagerly; slow steps, quick start")
-    autocast: str = option("none", choices=("none", "bfloat16"), text="of matrix products")
-
-
-@dataclass(frozen=True)
 class TrialsConfig:
     """One list of trials: where its clips come from and how it is drawn."""
 
@@ -201,6 +181,28 @@ class TrialsConfig:
         "all", choices=("all", "drawn"), text="of phrase lists: whose texts are negatives"
     )
     seed: int = option(0, low=0, high=2**32 - 1)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Length, devices and records of a run."""
+
+    epochs: float = option(100.0, low=1e-3, text="one epoch is one pass over the keywords")
+    steps: int | None = option(None, low=1, high=10**9, text="overrides epochs")
+    replicas: int = option(0, low=0, text="devices to mirror on; 0 = all GPUs, or one CPU")
+    loss_scope: str = option("global", choices=("global", "replica"), text="chosen")
+    log_every_steps: int = option(10, low=1)
+    gradient_norms_every_steps: int = option(500, low=0, text="of each term alone; 0 = off")
+    checkpoint_every_steps: int = option(200, low=1)
+    keep_checkpoints: int = option(2, low=1)
+    max_nonfinite_steps: int = option(
+        10, low=0, text="so many steps of a run may be left out for it"
+    )
+    validate_every_steps: int = option(0, low=0, text="and at the last; 0 = off")
+    validation: TrialsConfig = option(TrialsConfig("development"), text="judges the best")
+    deterministic: bool = option(False)
+    compile: bool = option(True, text="false: run eagerly; slow steps, quick start")
+    autocast: str = option("none", choices=("none", "bfloat16"), text="of matrix products")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,12 @@ def refuse_contradictions(config: Config) -> None:
     Raises:
         ConfigError: two values contradict each other, or a value what is built in.
     """
-    rules = (*_of_features(config), *_of_data(config), *_of_model(config))
+    rules = (
+        *_of_features(config),
+        *_of_data(config),
+        *_of_model(config),
+        *_of_validation(config),
+    )
     for holds, path, expected, received in rules:
         if not holds:
             raise ConfigError(
@@ -153,4 +158,22 @@ def _of_model(config: Config) -> Iterator[Rule]:
         "batches.negative_texts",
         f"below batches.keywords, {batches.keywords}",
         batches.negative_texts,
+    )
+
+
+def _of_validation(config: Config) -> Iterator[Rule]:
+    """A list that judges must have clips, and one figure."""
+    settings = config.training.validation
+    if config.training.validate_every_steps:
+        yield (
+            bool(settings.folder),
+            "training.validation.folder",
+            "a set with training.validate_every_steps above 0",
+            "none",
+        )
+    yield (
+        settings.kind != "modality",
+        "training.validation.kind",
+        "a kind with an average precision or an accuracy",
+        settings.kind,
     )

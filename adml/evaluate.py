@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adml.build.judging import build_clip_reader, build_scorer
 from adml.build.trials import chosen_trials, write_trials
 from adml.config import load_config
 from adml.config_file import to_mapping
-from adml.data.sets import open_recordings
 from adml.data.trial_list import TrialList
 from adml.errors import DataError, UsageError
 from adml.evaluation.cells import results_table
-from adml.evaluation.embedded import Score, cosine
-from adml.evaluation.embedding import Embedder, Embeds
 from adml.evaluation.modality import MODALITY, aligner, evaluate_modality
-from adml.evaluation.pairs import PairScorer
 from adml.evaluation.records import (
     Cost,
     Record,
@@ -82,13 +79,13 @@ def evaluate(
     """
     g2p = g2p or G2P()
     _require_one_space(trained, lists)
-    scorer = _scorer(trained)
+    scorer = build_scorer(trained.model, trained.log_mel)
     texts = _training_texts(trained.folder) if trained.step else None
     data, cost = _values(trained.folder / "data.json"), _cost(trained)
     results = {}
     for trials in lists:
         logger.info("%s: %d trials, sha256 %s", trials.name, trials.num_trials, trials.sha256[:16])
-        read = _clip_reader(trials, Path(root), cache or default_cache())
+        read = build_clip_reader(trials, Path(root), cache or default_cache())
         results[trials.name] = _judge(
             trained, scorer, trials, read, g2p, texts, resamples, ctc_weight
         )
@@ -128,15 +125,6 @@ def _made_of(trained: Trained, resamples: int, ctc_weight: float) -> dict:
     }
 
 
-def _scorer(trained: Trained) -> tuple[Embeds, Score]:
-    """What embeds the clips and texts of a list, and what scores their pairs."""
-    model = trained.model
-    if getattr(model, "pairwise", False):
-        scorer = PairScorer(model, trained.log_mel)
-        return scorer, scorer
-    return Embedder(model.acoustic, model.text, trained.log_mel), cosine
-
-
 def _judge(
     trained: Trained, scorer, trials: TrialList, read, g2p: G2P, texts, resamples: int, ctc_weight
 ) -> SuiteResult:
@@ -160,7 +148,9 @@ def _require_one_space(trained: Trained, lists: Sequence[TrialList]) -> None:
         )
 
 
-def _require_frame_classifier(trained: Trained) -> None:
+def _require_frame_classifier(trained: Trained, ctc_weight: float) -> None:
+    if not ctc_weight:
+        return
     if getattr(trained.model, "pairwise", False):
         raise UsageError(
             f"The model of the run in {trained.folder} fuses pairs, so it has no cosine to take "
@@ -171,13 +161,6 @@ def _require_frame_classifier(trained: Trained) -> None:
             f"The run in {trained.folder} has no frame classifier, so it has no CTC cost. "
             "Expected: a run trained with losses.ctc_weight above 0. Evaluate without --ctc-weight."
         )
-
-
-def _clip_reader(trials: TrialList, root: Path, cache: Path):
-    """A function that reads the decoded samples of a span of one of the list's recordings."""
-    paths = sorted({str(root / clip.path) for clip in trials.clips})
-    store = open_recordings(paths, cache / "pcm")
-    return lambda path, start_s, end_s: store.read(str(root / path), start_s, end_s)
 
 
 def evaluate_run(
@@ -191,6 +174,7 @@ def evaluate_run(
     cache: Path | None = None,
     overwrite: bool = False,
     ctc_weight: float = 0.0,
+    checkpoint: str = "latest",
 ) -> Evaluated:
     """Evaluate a run folder on the lists of a configuration and write lists and record.
 
@@ -204,24 +188,24 @@ def evaluate_run(
         cache: folder for decoded speech.
         overwrite: replace another list of a name, or the record of another evaluation.
         ctc_weight: of a second stage, see `adml.evaluation.second_stage`; 0: the cosine alone.
+        checkpoint: "latest", "best" or a step; but for the latest, the record's name tells it.
 
     Raises:
-        UsageError: a list or record would be lost.
+        UsageError: there is no such checkpoint; a list or record would be lost.
         ConfigError: there are no lists, or none of a name asked for.
         DataError: a set is missing or cannot be used.
     """
-    trained = load_run(workdir, untrained=untrained)
+    trained = load_run(workdir, untrained=untrained, checkpoint=checkpoint)
     config = load_config(config_path) if config_path else trained.config
     chosen = chosen_trials(config, only)
     root = Path(speech or config.data.root or trained.config.data.root)
     if not root.is_dir():
         raise UsageError(f"No speech folder at {str(root)!r}. Expected: --speech DIR.")
-    if ctc_weight:
-        _require_frame_classifier(trained)
+    _require_frame_classifier(trained, ctc_weight)
     g2p = G2P()
     share = trained.config.data.held_out_speakers
     name = trained.config.name + ("-untrained" if untrained else "")
-    name += f"-ctc{ctc_weight:g}" if ctc_weight else ""
+    name += f"-ctc{ctc_weight:g}" * bool(ctc_weight) + f"-{checkpoint}" * (checkpoint != "latest")
     path = record_path or trained.folder / "records" / f"{name}.json"
     folder, resamples = trained.folder / "trials", config.evaluation.resamples
     lists = write_trials(chosen, root, g2p, folder, held_out=share, overwrite=overwrite)

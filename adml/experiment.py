@@ -31,6 +31,7 @@ from adml.training.loop import Plan, run_loop
 from adml.training.progress import Progress
 from adml.training.seeding import set_seeds
 from adml.training.workers import Workers, agree, require_equal
+from adml.validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ def train(
             set_seeds(config.seed)
             if config.training.deterministic:
                 tf.config.experimental.enable_op_determinism()
-            training = build_training(config, cache or default_cache(), G2P(), workers)
+            cache = cache or default_cache()
+            training = build_training(config, cache, G2P(), workers)
             keep = config.training.keep_checkpoints
             checkpoints = training.checkpoints(folder / "checkpoints", keep=keep)
             _describe(folder, config, training)
@@ -84,10 +86,12 @@ def train(
             if not workers.is_chief:
                 saved = training.checkpoints(Path(workdir) / "checkpoints", keep=keep)
             start = saved.restore_latest() if resume else 0
+            checkpoints.restored = saved.restored
             told = {"step of the last checkpoint": str(start)}
             require_equal(training.step.strategy, workers, told)
             if start < training.total_steps:
-                _go_on(folder, config, training, checkpoints, start, stop_step, workers)
+                told_of = (folder, config, training, checkpoints)
+                _go_on(*told_of, start, stop_step, cache, workers)
             elif workers.is_chief:
                 _tell_finished(folder, training, checkpoints, start)
         if report and workers.is_chief and start < training.total_steps and not stop_step:
@@ -113,6 +117,7 @@ def _go_on(
     checkpoints: Checkpoints,
     start: int,
     stop_step: int | None,
+    cache: Path,
     workers: Workers,
 ) -> None:
     """Train from step `start` on, with a log and the cost."""
@@ -137,11 +142,22 @@ def _go_on(
             start_step=start,
             progress=progress,
             dynamics=dynamics,
+            validation=_validation(folder, config, training, log, cache, start),
             agree=partial(agree, training.step.strategy, workers),
         )
     finally:
         log.close()
         _write_json(folder / "cost.json", dataclasses.asdict(progress.cost()))
+
+
+def _validation(
+    folder: Path, config: Config, training: Training, log: MetricsLog, cache: Path, start: int
+) -> Validation | None:
+    """What judges the model in training; None where nothing is to."""
+    if not config.training.validate_every_steps:
+        return None
+    steps = {"total_steps": training.total_steps, "start_step": start}
+    return Validation(config, training.step, folder, log, cache, **steps)
 
 
 def _write_cost(folder: Path, restored: dict) -> None:
@@ -197,15 +213,18 @@ class Trained:
     step: int
 
 
-def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
-    """Build the model of a run and restore its newest checkpoint.
+def load_run(
+    workdir: str | Path, *, untrained: bool = False, checkpoint: str = "latest"
+) -> Trained:
+    """Build the model of a run and restore a checkpoint.
 
     Args:
         workdir: the run folder.
         untrained: keep the initial weights, for comparison.
+        checkpoint: "latest", "best" or a step.
 
     Raises:
-        UsageError: the folder is no run.
+        UsageError: the folder is no run, or has no such checkpoint.
         DataError: it has no whole checkpoint.
     """
     folder = require_run(workdir)
@@ -214,7 +233,7 @@ def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
     model = build_model(config)
     step = 0
     if not untrained:
-        step = Checkpoints(folder / "checkpoints", model=model).restore_latest()
+        step = Checkpoints(folder / "checkpoints", model=model).restore_chosen(checkpoint)
         if not step:
             raise DataError(
                 f"{folder} has no checkpoint. Expected: a run that trained. "
@@ -223,12 +242,15 @@ def load_run(workdir: str | Path, *, untrained: bool = False) -> Trained:
     return Trained(config, folder, model, build_log_mel(config), step)
 
 
-def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
+def export_run(
+    workdir: str | Path, out: str | Path | None = None, *, checkpoint: str = "latest"
+) -> dict:
     """Export the encoders of a run, checked in a fresh process.
 
     Args:
         workdir: the run folder.
         out: new folder; `export` of the run where None.
+        checkpoint: "latest", "best" or a step.
 
     Returns:
         Paths and the largest difference from the model.
@@ -236,7 +258,7 @@ def export_run(workdir: str | Path, out: str | Path | None = None) -> dict:
     Raises:
         UsageError: the folder exists or cannot be written, or the run is a baseline's.
     """
-    trained = load_run(workdir)
+    trained = load_run(workdir, checkpoint=checkpoint)
     require_encoders(trained.config, trained.folder)
     out = out or trained.folder / "export"
     try:

@@ -161,6 +161,10 @@ def _notes(folder: Path) -> list[str]:
         if columns.get("remaining_seconds", [0])[-1] > 0:
             left = timedelta(seconds=round(columns["remaining_seconds"][-1]))
             notes.append(f"At the speed of its last steps it takes {left} more (h:mm:ss).")
+    if _has_rows(folder / "warnings.csv"):
+        said = plots.read_columns(folder / "warnings.csv", texts=("kind", "text"))
+        pairs = zip(said["step"], said["text"], strict=True)
+        notes += [f"Warned at step {step:.0f}: {text}" for step, text in pairs]
     if not (folder / "records").is_dir():
         notes.append(f"Not evaluated yet: adml evaluate {folder}")
     return notes

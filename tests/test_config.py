@@ -72,6 +72,8 @@ def test_every_numeric_field_has_a_default_in_its_own_range():
         ("model.kind=siamese", ["model.kind", "phonmatchnet", "'siamese'"]),
         ("model.kind=cmcd", ["losses.phoneme.kind", "none with model.kind cmcd", "asyp"]),
         ("model.speech_embedding=folder", ["model.speech_embedding", "phonmatchnet alone"]),
+        ("training.validate_every_steps=5", ["training.validation.folder", "a set"]),
+        ("training.validation.kind=modality", ["training.validation.kind", "accuracy"]),
         ("batches={keywords: 2, neighbour_fraction: 0.6}", ["batches.neighbour_fraction", "0.5"]),
         (
             "cut={context_probability: 0.6, padding_probability: 0.5}",

@@ -19,6 +19,8 @@ import tensorflow as tf
 from adml.build.data import build_source
 from adml.config import load_config
 from adml.errors import ConfigError, DataError, UsageError
+from adml.evaluate import evaluate_run
+from adml.evaluation.curves import read_columns
 from adml.experiment import _describe, default_cache, load_run, open_run, train
 from adml.text.g2p import G2P
 from adml.training.log import read_metrics
@@ -146,6 +148,35 @@ def test_terminated_and_resumed_equals_uninterrupted(
     different = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
     assert not different
     assert json.loads((folder / "cost.json").read_text())["steps"] == 5
+
+
+def test_validation_keeps_the_best_and_touches_nothing(
+    tiny_run, tiny_overrides, tmp_path, speech_cache, eagerly
+):
+    """Stopped in between and resumed; the figures are those of a later evaluation."""
+    listed = "{name: words, folder: test, min_seconds: 0.2, negatives: 3}"
+    more = ["training.validate_every_steps=2", f"training.validation={listed}"]
+    more += ["training.keep_checkpoints=1"]
+    config = load_config(None, [*tiny_overrides, *more])
+    with eagerly():
+        train(config, tmp_path, cache=speech_cache, stop_step=3)
+        train(config, tmp_path, cache=speech_cache, resume=True)
+    assert rows(tmp_path) == rows(tiny_run)
+    ours, theirs = state(tmp_path, 5), state(tiny_run, 5)
+    assert not [name for name in theirs if not np.array_equal(ours[name], theirs[name])]
+    judged = read_columns(tmp_path / "validation.csv", texts=("figure",))
+    assert judged["step"].tolist() == [2, 4, 5]
+    assert set(judged["figure"]) == {"average_precision"}
+    best = int(judged["step"][np.argmax(judged["value"])])
+    assert judged["best_step"][-1] == best
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == sorted({f"step-{best:08d}", "step-00000005"})
+    for checkpoint, step in (("best", best), ("5", 5)):
+        done = evaluate_run(tmp_path, only=["words"], cache=speech_cache, checkpoint=checkpoint)
+        assert done.path.name == f"adml_sf2-{checkpoint}.json"
+        figure = done.record.metrics["words"]["all"]["average_precision"]["value"]
+        assert figure == pytest.approx(judged["value"][judged["step"] == step].item(), abs=1e-7)
+        assert done.record.details["step"] == step
 
 
 def test_an_existing_folder_is_left_alone(tiny_run, config, speech_cache):

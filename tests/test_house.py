@@ -38,6 +38,7 @@ FLOORS = {
     "benchmarks": 4,
     "gradients": 4,
     "postmortem": 4,
+    "validation": 4,
     "quickstart": 4,
     "quickstart_config": 4,
     "reproduce": 4,

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from adml.errors import DataError
+from adml.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +54,15 @@ class Checkpoints:
 
         Args:
             step: steps done.
-            values: what JSON can hold, kept with the checkpoint.
+            values: what JSON can hold, kept with the checkpoint. `values["best"]["step"]` names
+                one, this or an older, that is not removed.
 
         Raises:
             DataError: the folder cannot be written; the older checkpoints stay.
         """
         target = self.write(self._at(step), step, values)
-        for old in self.steps()[: -self.keep]:
+        best = self.best_step()
+        for old in (step for step in self.steps()[: -self.keep] if step != best):
             # Half removed it would look damaged.
             os.replace(self._at(old), _aside(self._at(old)))
         for old in self.folder.glob("step-*.part"):
@@ -136,6 +138,38 @@ class Checkpoints:
                 "back, or remove that folder: adml train --resume then begins at the first step."
             )
         return 0
+
+    def best_step(self) -> int | None:
+        """The step that the newest checkpoint calls the best; None where it calls none so."""
+        for step in reversed(self.steps()):
+            try:
+                manifest = json.loads((self._at(step) / _MANIFEST).read_text())
+                return manifest["values"].get("best", {}).get("step")
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                continue  # It is damaged, which is told where it is restored.
+        return None
+
+    def restore_chosen(self, which: str) -> int:
+        """Restore "latest", "best" or the checkpoint of a step.
+
+        Returns:
+            The number of steps it had done; 0 where there is no checkpoint.
+
+        Raises:
+            UsageError: there is no such checkpoint.
+            DataError: it is damaged or of another model.
+        """
+        if which == "latest":
+            return self.restore_latest()
+        step = self.best_step() if which == "best" else int(which)
+        if step not in self.steps():
+            received = "none that was validated (training.validate_every_steps)"
+            received = received if which == "best" else f"step {which}"
+            raise UsageError(
+                f"{self.folder} has no such checkpoint. Expected: latest, or one of the steps "
+                f"{', '.join(map(str, self.steps())) or '(none)'}. Received: {received}."
+            )
+        return self.restore(self._at(step))
 
     def restore(self, folder: Path) -> int:
         """Restore what `write` wrote.

@@ -10,22 +10,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adml.text.phonemes import CONSONANTS, PHONES, VOWELS
+from adml.training.anomalies import alignment_figures, flat_alignment
 from adml.training.log import MetricsLog, Rows
 from adml.training.step import TrainingStep
 from adml.training.term_gradients import ENCODERS, measure_term_gradients
+from adml.training.watch import Watch
 
 if TYPE_CHECKING:
     from adml.training.loop import Plan
 
-CONSTANTS, GRADIENT_NORMS = "constants.csv", "gradient_norms.csv"
+CONSTANTS, GRADIENT_NORMS, ALIGNMENT = "constants.csv", "gradient_norms.csv", "alignment.csv"
+EARLY = 4
+"""In the first so-manieth of a run an alignment may be flat still."""
+
 MOST_ROWS = 400
 """About so many times a run writes the constants of every class, however long it is."""
 
 
 class Dynamics:
-    """Write `constants.csv` and `gradient_norms.csv`, and the same to TensorBoard.
+    """Write `constants.csv`, `gradient_norms.csv` and `alignment.csv`, and the same to TensorBoard.
 
-    Nothing of it touches what is trained.
+    Nothing of it touches what is trained. What looks odd is warned of, see `Watch`.
 
     Args:
         folder: the run folder.
@@ -55,6 +60,8 @@ class Dynamics:
         kept = start_step or -1
         self._constants = Rows(Path(folder) / CONSTANTS, start_step=kept)
         self._gradients = Rows(Path(folder) / GRADIENT_NORMS, start_step=kept)
+        self._alignment = Rows(Path(folder) / ALIGNMENT, start_step=kept)
+        self.watch = Watch(folder, start_step=start_step)
         if not start_step:
             self.after(0)
 
@@ -75,6 +82,23 @@ class Dynamics:
             self.log.scalars({f"gradient_norms/{place}": row.norm}, done)
             if row.cosine is not None:
                 self.log.scalars({f"gradient_cosines/{place}": row.cosine}, done)
+        self._look_at_alignment(done, batch)
+
+    def _look_at_alignment(self, done: int, batch: Mapping[str, Any]) -> None:
+        """How the attention lies, by the moving averages; a model without one has none."""
+        outputs = self.step.outputs(batch, training=False)
+        if outputs.get("attention") is None or "frame_lengths" not in outputs:
+            return
+        attention = outputs["attention"].numpy()
+        lengths = np.asarray(batch["phoneme_lengths"])
+        lengths = np.repeat(lengths, len(attention) // len(lengths))
+        frames = np.asarray(outputs["frame_lengths"])
+        difference, entropy = alignment_figures(attention, lengths, frames)
+        values = {"difference": difference, "entropy": entropy}
+        self._alignment.write([{"step": done, **values}])
+        self.log.scalars({f"alignment/{name}": value for name, value in values.items()}, done)
+        if done * EARLY >= self.total_steps:
+            self.watch.say(done, "alignment", flat_alignment(difference, entropy))
 
     def after(self, done: int) -> dict[str, float]:
         """Write what the constants are after step `done`.
@@ -84,6 +108,7 @@ class Dynamics:
         """
         values = {name: np.asarray(value) for name, value in self._constants_now().items()}
         by_class = {name: value for name, value in values.items() if value.ndim}
+        self.watch.constants(done, values)
         due = done % self.constants_every == 0 or done == self.total_steps
         if by_class and due:
             self._write_classes(by_class, done)

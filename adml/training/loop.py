@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -34,6 +35,13 @@ class Interrupted(AdmlError):
     def __init__(self, message: str, exit_code: int = INTERRUPTED):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Validates(Protocol):
+    """What judges the model every so many steps."""
+
+    def after(self, done: int, progress: Progress) -> bool:
+        """Whether step `done`, which becomes `progress.best` then, is the best so far."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,7 @@ def run_loop(
     start_step: int = 0,
     progress: Progress | None = None,
     dynamics: Dynamics | None = None,
+    validation: Validates | None = None,
     agree: Callable[[bool, int], tuple[bool, int]] = lambda asked, count: (asked, count),
 ) -> None:
     """Train from `start_step` to the end of the plan.
@@ -81,7 +90,7 @@ def run_loop(
         checkpoints: where the state is saved; always at the end and on an interruption.
         log, plan: where the figures go; length and intervals.
         start_step, progress: the steps done before; `progress` counts this stretch too.
-        dynamics: what else is written of the run.
+        dynamics, validation: what else is written of the run, and what judges it.
         agree: whether any process that trains along was asked to stop, and their utterances.
 
     Raises:
@@ -113,13 +122,12 @@ def run_loop(
             _advance(bar, terms["total"], progress.window.rate())
             if done % plan.log_every_steps == 0 or done == plan.total_steps:
                 _log(log, plan, source, done, fraction, progress, dynamics, bar)
-            if done % plan.checkpoint_every_steps == 0 or done == last or stopping:
+            best = validation is not None and validation.after(done, progress)
+            if best or done % plan.checkpoint_every_steps == 0 or done == last or stopping:
                 checkpoints.save(done, progress.state())
             if stopping and done < last:
-                raise Interrupted(
-                    f"Stopped after step {done} of {last}; the state is saved. Resume to go on.",
-                    stop.exit_code or INTERRUPTED,
-                )
+                told = f"Stopped after step {done} of {last}; the state is saved. Resume to go on."
+                raise Interrupted(told, stop.exit_code or INTERRUPTED)
 
 
 def _log(log, plan: Plan, source, done: int, fraction: float, progress, dynamics, bar) -> None:
@@ -136,6 +144,8 @@ def _log(log, plan: Plan, source, done: int, fraction: float, progress, dynamics
         **progress.close_window(plan.total_steps - done),
     }
     log.write(row)
+    if dynamics:
+        dynamics.watch.row(row)
     if bar.disable:  # Where there is no terminal, the log says what its bar would show.
         logger.info(
             "step %d/%d loss %.4f %.0f utterances/s %.0f MB %s left",

@@ -74,7 +74,8 @@ class Window:
 class Progress:
     """The open window and the cost of a run, over all the times it was resumed.
 
-    `skipped` are the steps that were not finite, counted from 1.
+    `skipped` are the steps that were not finite, counted from 1; `best` holds the step and the
+    value of the best validation, and is empty before the first.
 
     Args:
         state: what `state` gave before; empty for a new run.
@@ -87,6 +88,7 @@ class Progress:
         before = state.get("cost", {})
         self._before = Cost(**before) if before else Cost(0, 0, 0.0, 0.0, 0.0, 0.0)
         self.skipped: list[int] = list(state.get("skipped", []))
+        self.best: dict = dict(state.get("best", {}))
         self._start, self._cpu_start = time.perf_counter(), time.process_time()
         self._steps = self._utterances = 0
         self._waited = 0.0
@@ -132,4 +134,5 @@ class Progress:
             "window": vars(self.window),
             "cost": asdict(self.cost()),
             "skipped": self.skipped,
+            "best": self.best,
         }

@@ -179,7 +179,7 @@ def test_resumed_files_are_those_of_a_run_never_interrupted(
                 file.write("," * (2 if name == "constants.csv" else 5) + "\n2,al")
         step = run(folder, source, seed=2, resume=True)
     assert same(step, whole[1])
-    for name in ("metrics.csv", "constants.csv", "gradient_norms.csv"):
+    for name in ("metrics.csv", "constants.csv", "gradient_norms.csv", "alignment.csv"):
         assert table(folder / name) == table(whole[0] / name), name
 
 
@@ -199,6 +199,10 @@ def test_rows_of_gradients_and_constants(whole):
     assert first == pytest.approx({"alpha": 0.01, "beta": 1.5, "lambda": 0.01})
     last = [float(row["value"]) for row in constants if (row["step"], row["name"]) == ("2", "beta")]
     np.testing.assert_allclose(last, step.losses.constants()["beta"], rtol=1e-7)
+    alignment = table(folder / "alignment.csv")
+    assert [list(row) for row in alignment] == [["step", "difference", "entropy"]] * 2
+    assert all(0 < float(row["difference"]) < 1 for row in alignment)
+    assert all(0.5 < float(row["entropy"]) <= 1 for row in alignment)
     metrics = table(folder / "metrics.csv")
     bias = float(step.losses.constants()["keyword_bias"])
     assert float(metrics[-1]["keyword_bias"]) == pytest.approx(bias, rel=1e-7)

@@ -22,12 +22,17 @@ def add_benchmark(verbs) -> None:
         "--classes", type=positive, nargs="+", metavar="C",
         help="measure the keyword classifier alone, with 500 utterances and so many classes",
     )  # fmt: skip
+    parser.add_argument(
+        "--kills", type=positive, metavar="N",
+        help="kill a small training N times instead and compare it with a straight one",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
     """Measure and print."""
-    values, text = _classes(arguments) if arguments.classes else _training(arguments)
+    measure = _kills if arguments.kills else _classes if arguments.classes else _training
+    values, text = measure(arguments)
     if arguments.json:
         write_json(values)
     else:
@@ -40,6 +45,13 @@ def _classes(arguments: argparse.Namespace) -> tuple[list, str]:
 
     rows = classifier_benchmark(arguments.classes)
     return rows, format_classifier_benchmark(rows)
+
+
+def _kills(arguments: argparse.Namespace) -> tuple[dict, str]:
+    from adml.benchmarks.kills import format_kill_benchmark, kill_benchmark
+
+    values = kill_benchmark(arguments.kills)
+    return values, format_kill_benchmark(values)
 
 
 def _training(arguments: argparse.Namespace) -> tuple[dict, str]:

@@ -44,7 +44,7 @@ def step_benchmark(keywords: int = 64, *, rounds: int = 3, steps: int = 4, seed:
     """
     with tempfile.TemporaryDirectory() as folder:
         training = build_training(
-            _config(_make_corpus(Path(folder), seed), keywords), Path(folder), G2P()
+            _config(make_noise_corpus(Path(folder), seed), keywords), Path(folder), G2P()
         )
         total = rounds * steps + 2
         batches = iter(training.source.dataset(0, total))
@@ -109,7 +109,7 @@ def _config(root: Path, keywords: int) -> Config:
     )
 
 
-def _make_corpus(folder: Path, seed: int) -> Path:
+def make_noise_corpus(folder: Path, seed: int) -> Path:
     """Noise under random words, in the layout of aligned speech."""
     rng = np.random.default_rng(seed)
     words, _ = read_vocabulary()

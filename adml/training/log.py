@@ -41,6 +41,7 @@ class Rows:
                 csv.writer(file).writerows(
                     [_text(row.get(name)) for name in self._columns] for row in rows
                 )
+                _flush(file)
 
     def _drop_after(self, step: int) -> None:
         try:
@@ -60,6 +61,7 @@ class Rows:
         aside = self.path.with_suffix(".part")
         with aside.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([rows[0], *kept])
+            _flush(file)
         os.replace(aside, self.path)
 
 
@@ -115,6 +117,12 @@ def read_metrics(path: str | Path) -> dict[str, list[float]]:
         name: [float(row[name]) for row in rows if row[name] != ""]
         for name in (rows[0] if rows else {})
     }
+
+
+def _flush(file) -> None:
+    """Wait until it is on the disk: a checkpoint that is younger must not outlive these rows."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _text(value) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from adml.arguments import EXIT_CODES, config_options, positive, read_config, write_json
 
@@ -26,13 +27,31 @@ def add_benchmark(verbs) -> None:
         "--kills", type=positive, metavar="N",
         help="kill a small training N times instead and compare it with a straight one",
     )  # fmt: skip
+    parser.add_argument(
+        "--profile", action="store_true", help="tell where the time of one training step goes"
+    )
+    parser.add_argument(
+        "--kinds", action="store_true", help="compare precisions, XLA and oneDNN"
+    )
+    parser.add_argument(
+        "--sizes", type=positive, nargs=5, metavar="B",
+        help="time and memory of a step at five batch sizes, and how well a model foretells them",
+    )  # fmt: skip
+    parser.add_argument("--record", type=Path, metavar="FILE", help="keep the figures as JSON")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def benchmark(arguments: argparse.Namespace) -> int:
     """Measure and print."""
-    measure = _kills if arguments.kills else _classes if arguments.classes else _training
-    values, text = measure(arguments)
+    special = {
+        "kills": _kills, "classes": _classes, "profile": _profile, "kinds": _kinds, "sizes": _sizes,
+    }  # fmt: skip
+    asked = [measure for name, measure in special.items() if getattr(arguments, name)]
+    values, text = (asked or [_training])[0](arguments)
+    if arguments.record:
+        from adml.benchmarks.record import write_benchmark
+
+        write_benchmark(arguments.record, values)
     if arguments.json:
         write_json(values)
     else:
@@ -52,6 +71,27 @@ def _kills(arguments: argparse.Namespace) -> tuple[dict, str]:
 
     values = kill_benchmark(arguments.kills)
     return values, format_kill_benchmark(values)
+
+
+def _profile(arguments: argparse.Namespace) -> tuple[dict, str]:
+    from adml.benchmarks.profile import format_profile, profile_benchmark
+
+    values = profile_benchmark(max(2, arguments.batch // 2), rounds=arguments.rounds)
+    return values, format_profile(values)
+
+
+def _kinds(arguments: argparse.Namespace) -> tuple[list, str]:
+    from adml.benchmarks.steps import format_kinds, kinds_benchmark
+
+    rows = kinds_benchmark(arguments.batch, rounds=arguments.rounds)
+    return rows, format_kinds(rows)
+
+
+def _sizes(arguments: argparse.Namespace) -> tuple[dict, str]:
+    from adml.benchmarks.steps import format_sizes, sizes_benchmark
+
+    values = sizes_benchmark(sorted(arguments.sizes))
+    return values, format_sizes(values)
 
 
 def _training(arguments: argparse.Namespace) -> tuple[dict, str]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from tqdm import tqdm
 
-from adml.errors import NumericError, UsageError
+from adml.benchmarks.memory import peak_mb
+from adml.errors import NumericError
 from adml.losses.layers import KeywordClassifier
 
 logger = logging.getLogger(__name__)
@@ -76,22 +75,13 @@ def measure(classes: int, batch_size: int, chunk: int, steps: int) -> dict:
         return loss, [tf.reduce_sum(part) for part in tape.gradient(loss, sources)]
 
     step.get_concrete_function()
-    before = _peak_mb()
+    before = peak_mb()
     loss, _ = step()
     start = time.perf_counter()
     for _ in range(steps):
         step()[0].numpy()
     taken = (time.perf_counter() - start) / steps
-    return {"seconds": taken, "peak_mb": _peak_mb() - before, "loss": float(loss)}
-
-
-def _peak_mb() -> float:
-    """Most memory that this process has held; getrusage would count its parent's before it ran."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        raise UsageError("Peak memory is read from /proc, which this system has not. Use Linux.")
-    (line,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
-    return int(line) / 1024
+    return {"seconds": taken, "peak_mb": peak_mb() - before, "loss": float(loss)}
 
 
 def format_classifier_benchmark(rows: Sequence[dict]) -> str:

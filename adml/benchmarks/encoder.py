@@ -145,14 +145,15 @@ def _random_batch(counts: np.ndarray, num_frames: int, seed: int):
     return tf.constant(features), tf.constant(counts)
 
 
-def encoder_stepper(fast: bool, features: tf.Tensor, lengths: tf.Tensor) -> Callable[[], None]:
+def encoder_stepper(fast: bool, features: tf.Tensor, lengths: tf.Tensor, *,
+                    xla: bool = False) -> Callable[[], None]:
     """Returns a warmed-up training step of a fresh encoder; its loss is a plain square."""
     encoder = AcousticEncoder(fast=fast)
     encoder(features[:2], lengths[:2])
     optimizer = keras.optimizers.AdamW(1e-4, weight_decay=1e-5)
     optimizer.build(encoder.trainable_variables)
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=xla or None)
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             frames, utterances = encoder(features, lengths, training=True)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from adml.benchmarks.step import make_noise_corpus
+from adml.benchmarks.noise import make_noise_corpus
 from adml.config import Config, dump_config, load_config
 from adml.errors import NumericError
 from adml.evaluation.records import git_state, package_versions

@@ -13,6 +13,9 @@ from adml.numerics.similarity import cosine_similarity, matching, unit_vectors
 
 __all__ = ["angle", "distance", "prototype", "prototypes"]
 
+_CELLS = 500_000
+"""About so many angles are computed at a time."""
+
 
 def prototypes(audio: tf.Tensor, keyword_index: tf.Tensor, num_keywords: int) -> tf.Tensor:
     """Mean unit audio embedding of each keyword.
@@ -66,15 +69,15 @@ def angle(proxies: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
         Scalar; 0 for fewer than three keywords.
 
     Source:
-        as for `distance`. The law of cosines on the [K, K] distances gives the [K, K, K] angles
-        without a product over D: K^3 cells and no [K, K, D] tensor.
+        as for `distance`. The law of cosines on the [K, K] distances gives the K^3 angles
+        without a product over D and without a [K, K, D] tensor.
     """
-    target = _angle_cosines(tf.stop_gradient(_centred_unit(proxies)))
-    actual = _angle_cosines(_centred_unit(embeddings))
-    num_keywords = tf.cast(tf.shape(embeddings)[0], actual.dtype)
+    target = _sides(_squared_distances(tf.stop_gradient(_centred_unit(proxies))))
+    actual = _sides(_squared_distances(_centred_unit(embeddings)))
+    num_keywords = tf.cast(tf.shape(embeddings)[0], actual[0].dtype)
     triples = num_keywords * (num_keywords - 1) * (num_keywords - 2)
     # Cells with two equal indices are the same constant on both sides and add nothing.
-    return tf.reduce_sum(_huber(actual - target)) / tf.maximum(triples, 1)
+    return _huber_of_angles(target, actual) / tf.maximum(triples, 1)
 
 
 def prototype(audio, proxies, labels, *, scale=20.0) -> tf.Tensor:
@@ -126,16 +129,74 @@ def _scaled_distances(vectors: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(distances, mean)
 
 
-def _angle_cosines(vectors: tf.Tensor) -> tf.Tensor:
-    """psi_A: [K, K, K], cell (j, i, k) the cosine at x_j between x_i and x_k; 0 where undefined."""
-    squared = _squared_distances(vectors)
+def _sides(squared: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Distances, their inverses (0 where points are equal) and squares, each [K, K]."""
     distances, apart = _distances(squared)
     inverse = tf.where(apart, tf.math.divide_no_nan(tf.ones_like(distances), distances), 0)
-    # (d_ij^2 + d_jk^2 - d_ik^2) / (2 d_ij d_jk), with the division spread over the [K, K] factors.
+    return distances, inverse, squared
+
+
+def _angle_cosines(distances: tf.Tensor, inverse: tf.Tensor, squared: tf.Tensor) -> tf.Tensor:
+    """psi_A: cell (j, i, k) is the cosine at x_j between x_i and x_k; 0 where undefined.
+
+    Args:
+        distances, inverse: [J, K], of some x_j.
+        squared: [K, K].
+
+    Returns:
+        [J, K, K].
+    """
+    # (d_ij^2 + d_jk^2 - d_ik^2) / (2 d_ij d_jk), with the division spread over the [J, K] factors.
     near = (distances / 2)[:, :, tf.newaxis] * inverse[:, tf.newaxis, :]
     far = inverse[:, :, tf.newaxis] * (distances / 2)[:, tf.newaxis, :]
     opposite = (inverse / 2)[:, :, tf.newaxis] * inverse[:, tf.newaxis, :] * squared[tf.newaxis]
     return near + far - opposite
+
+
+def _huber_of_angles(target: tuple, actual: tuple) -> tf.Tensor:
+    """Sum over all angles of Huber(psi_A(target) - psi_A(actual)), a slab of x_j at a time.
+
+    The gradient is computed with the value and kept as [K, K]: the K^3 cells, which would be held
+    several times over, never stand at once, and a slab of them stays near the processor.
+
+    Args:
+        target, actual: of `_sides`; the gradient is that in `actual`.
+    """
+    count = tf.shape(actual[2])[0]
+    rows = tf.maximum(1, _CELLS // tf.maximum(1, count * count))
+
+    # The targets are arguments, though no gradient is theirs: of what a custom gradient encloses
+    # the runtime looks for the variables, all through the network that it comes from.
+    @tf.custom_gradient
+    def total(*given: tf.Tensor):
+        theirs, sides = given[:3], given[3:]
+
+        def slab(start, value, to_squared, *arrays):
+            def of(three):
+                return three[0][start : start + rows], three[1][start : start + rows], three[2]
+
+            ours = of(sides)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(ours)
+                difference = _angle_cosines(*ours) - _angle_cosines(*of(theirs))
+                part = tf.reduce_sum(_huber(difference))
+            *parts, into_squared = tape.gradient(part, ours)
+            arrays = [a.write(start // rows, g) for a, g in zip(arrays, parts, strict=True)]
+            return (start + rows, value + part, to_squared + into_squared, *arrays)
+
+        dtype, slabs = sides[0].dtype, (count + rows - 1) // rows
+        arrays = [
+            tf.TensorArray(dtype, slabs, infer_shape=False, element_shape=[None, None])
+            for _ in range(2)
+        ]
+        _, value, to_squared, *arrays = tf.while_loop(
+            lambda start, *_: start < count, slab,
+            (0, tf.zeros([], dtype), tf.zeros_like(sides[2]), *arrays), parallel_iterations=1,
+        )  # fmt: skip
+        slopes = (*(array.concat() for array in arrays), to_squared)
+        return value, lambda upstream: (None, None, None, *(upstream * one for one in slopes))
+
+    return total(*target, *actual)
 
 
 def _huber(difference: tf.Tensor) -> tf.Tensor:

@@ -86,6 +86,22 @@ def test_equation(kind, sides):
     np.testing.assert_allclose(value, ORACLES[kind](*sides), rtol=1e-10)
 
 
+@pytest.mark.parametrize("cells, slabs", [(1, 6), (150, 2), (10**6, 1)])
+def test_angles_in_slabs_are_all_angles(cells, slabs, sides, check_gradients, monkeypatch):
+    """Six keywords have 36 cells each: one, four and two, or six at a time; as a graph too."""
+    monkeypatch.setattr(relational, "_CELLS", cells)
+    seen, cosines = [], relational._angle_cosines
+    monkeypatch.setattr(
+        relational, "_angle_cosines", lambda *three: seen.append(len(three[0])) or cosines(*three)
+    )
+    np.testing.assert_allclose(relational.angle(*sides), angle_oracle(*sides), rtol=1e-10)
+    assert sum(seen) == 12 and len(seen) == 2 * slabs
+    monkeypatch.setattr(relational, "_angle_cosines", cosines)
+    check_gradients(lambda embeddings: relational.angle(sides[0], embeddings), [sides[1]])
+    graph = tf.function(relational.angle, autograph=False)
+    np.testing.assert_allclose(graph(*sides), angle_oracle(*sides), rtol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ORACLES)
 def test_equal_geometry_is_zero_and_rotation_changes_nothing(kind, sides):
     function = getattr(relational, kind)

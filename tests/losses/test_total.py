@@ -276,6 +276,29 @@ def test_constants_are_those_that_act():
     assert fixed.constants() == {}
 
 
+def test_losses_of_bfloat16_embeddings_are_float32():
+    """Each term is that of the rounded embeddings in float32, to float32's own rounding."""
+    loss = make_loss(utterance_infonce_weight=1.0, ctc_weight=1.0)
+    batch = {key: tf.constant(value) for key, value in BATCH.items()}
+    outputs = ToyEncoders()(batch)
+
+    def cast(value, *dtypes):
+        if isinstance(value, dict):
+            return {name: cast(part, *dtypes) for name, part in value.items()}
+        if not tf.as_dtype(getattr(value, "dtype", tf.int32)).is_floating:
+            return value
+        for dtype in dtypes:
+            value = tf.cast(value, dtype)
+        return value
+
+    low = loss(cast(outputs, tf.bfloat16), batch)
+    exact = loss(cast(outputs, tf.bfloat16, tf.float32), batch)
+    assert set(low) == ALL_TERMS
+    for name, value in low.items():
+        assert value.dtype == tf.float32, name
+        assert float(value) == pytest.approx(float(exact[name]), rel=1e-6), name
+
+
 def test_one_keyword_and_no_labelled_one():
     batch = make_batch(1, 2, seed=3, longest=1)
     terms, gradients = evaluate(make_loss(ctc_weight=1.0), batch)

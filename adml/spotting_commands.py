@@ -1,40 +1,28 @@
-"""The commands that enrol keywords and detect them: enroll and detect."""
+"""The commands that make keyword files: enroll and calibrate."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from adml.arguments import EXIT_CODES, positive, write_json
-from adml.errors import AdmlError, AudioError, UsageError
+from tqdm import tqdm
 
-AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3")
-_CHUNK_S = 0.1
+from adml.arguments import positive, write_json
+from adml.detect_command import add_detect, files_of, number, spotting_verb
+from adml.errors import AdmlError, AudioError, UsageError
 
 
 def add_spotting(verbs) -> None:
-    """Add both verbs to those of the program."""
+    """Add the verbs to those of the program."""
     _add_enroll(verbs)
-    _add_detect(verbs)
-
-
-def _verb(verbs, name: str, text: str, command) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
-    parser.add_argument("--verbose", action="store_true", help="log more")
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="run folder or export folder"
-    )
-    parser.set_defaults(command=command)
-    return parser
+    _add_calibrate(verbs)
+    add_detect(verbs)
 
 
 def _add_enroll(verbs) -> None:
     text = "Make a keyword file of texts, of recordings, or of both."
-    parser = _verb(verbs, "enroll", text, enroll)
+    parser = spotting_verb(verbs, "enroll", text, enroll)
     parser.add_argument("text", nargs="*", metavar="TEXT", help="keywords")
     parser.add_argument(
         "--audio", type=Path, action="append", default=[], metavar="FILE",
@@ -53,31 +41,18 @@ def _add_enroll(verbs) -> None:
     parser.add_argument("--json", action="store_true", help="print what was enrolled as JSON")
 
 
-def _add_detect(verbs) -> None:
-    text = "Tell when keywords are said in files, in a stream, or at a microphone."
-    parser = _verb(verbs, "detect", text, detect)
-    parser.add_argument("-k", "--keywords", type=Path, required=True, metavar="FILE",
-                        help="of `adml enroll`")  # fmt: skip
+def _add_calibrate(verbs) -> None:
+    text = "Set the thresholds of a keyword file by what background sounds like."
+    parser = spotting_verb(verbs, "calibrate", text, calibrate)
+    parser.add_argument("keywords", type=Path, metavar="FILE", help="of `adml enroll`")
     parser.add_argument(
-        "audio", nargs="*", metavar="AUDIO",
-        help="file, folder, or - for raw 16-bit little-endian mono PCM on stdin, with --rate",
+        "--background", nargs="+", required=True, metavar="AUDIO",
+        help="files and folders in which no keyword is said, an hour or more",
     )  # fmt: skip
-    parser.add_argument("--rate", type=positive, metavar="HZ", help="sample rate of stdin")
-    parser.add_argument("--mic", action="store_true", help="listen to the microphone (extra mic)")
     parser.add_argument(
-        "--threshold", type=_score, metavar="X", help="for keywords that were not calibrated"
+        "--false-alarms-per-hour", type=number, default=0.5, metavar="X", help="default: 0.5"
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON object a line")
-
-
-def _score(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"expected a number, received {text!r}")
-    return value
+    parser.add_argument("--json", action="store_true", help="print thresholds as JSON")
 
 
 def enroll(arguments: argparse.Namespace) -> int:
@@ -154,98 +129,43 @@ def _enrolled(spotter, arguments: argparse.Namespace) -> tuple[list, int]:
     return made, code
 
 
-def detect(arguments: argparse.Namespace) -> int:
-    """Print detections as they are made; a bad recording is named and passed over."""
-    from adml.spotting.detecting import Detector, detect_stream
+def calibrate(arguments: argparse.Namespace) -> int:
+    """Write thresholds into the file and print them; a bad recording is named and left out."""
+    from adml.audio.decoding import decode
+    from adml.spotting.calibration import listen_to_background
     from adml.spotting.keyword_file import KeywordFile
     from adml.spotting.spotter import KeywordSpotter
 
-    _check_sources(arguments)
-    keywords = KeywordFile.read(arguments.keywords)
-    spotter, code = KeywordSpotter.load(arguments.model), 0
-    for name, rate_hz, chunks in _sources(arguments, spotter.sample_rate_hz):
-        detector = Detector(
-            spotter, keywords, sample_rate_hz=rate_hz, threshold=arguments.threshold
-        )
-        try:
-            for found in detect_stream(detector, chunks):
-                _print(name, found, arguments.json)
-        except AudioError as error:
-            sys.stderr.write(f"adml: {error}\n")
-            code = error.exit_code
+    keywords, code = KeywordFile.read(arguments.keywords), 0
+    spotter = KeywordSpotter.load(arguments.model)
+    keywords.require_model(spotter.model)
+
+    def recordings():
+        nonlocal code
+        for path in tqdm(list(files_of(arguments.background)), "background", disable=None):
+            try:
+                yield decode(path, sample_rate_hz=spotter.sample_rate_hz, allow_silence=True)
+            except AudioError as error:
+                sys.stderr.write(f"adml: {error}\n")
+                code = error.exit_code
+
+    heard = listen_to_background(spotter, keywords, recordings())
+    found = heard.thresholds(arguments.false_alarms_per_hour)
+    keywords.with_thresholds(found).write(arguments.keywords)
+    told = [
+        {"keyword": name, "threshold": threshold} | calibration
+        for name, (threshold, calibration) in found.items()
+    ]
+    if arguments.json:
+        write_json(told)
+    else:
+        sys.stdout.write("".join(_threshold_line(row) for row in told))
     return code
 
 
-def _print(source: str, found, as_json: bool) -> None:
-    if as_json:
-        row = json.dumps({"source": source, **found._asdict()}, ensure_ascii=False)
-    else:
-        times = f"{found.start_s:.2f}\t{found.end_s:.2f}\t{found.score:.3f}"
-        row = f"{source}\t{times}\t{found.keyword}"
-    sys.stdout.write(row + "\n")
-    sys.stdout.flush()
-
-
-def _check_sources(arguments: argparse.Namespace) -> None:
-    sources = arguments.audio
-    if arguments.mic == bool(sources) or ("-" in sources and len(sources) > 1):
-        raise UsageError(
-            "It is not clear what to listen to. Expected: files and folders, or - alone, or --mic. "
-            f"Received: {' '.join(sources) or 'no audio'}{' with --mic' if arguments.mic else ''}."
-        )
-    if ("-" in sources) != (arguments.rate is not None):
-        raise UsageError(
-            "The sample rate of raw audio is never guessed, and files tell their own. Expected: "
-            "- with --rate HZ, or neither. Received: one of the two."
-        )
-
-
-def _sources(arguments: argparse.Namespace, rate_hz: int) -> Iterator[tuple[str, int, Iterable]]:
-    """Name, rate and chunks of each stream."""
-    if arguments.mic:
-        from adml.audio.microphone import listen
-
-        yield "microphone", rate_hz, listen(rate_hz, round(_CHUNK_S * rate_hz))
-    elif arguments.audio == ["-"]:
-        yield "-", arguments.rate, _raw(sys.stdin.buffer, round(_CHUNK_S * arguments.rate))
-    else:
-        for path in _files(arguments.audio):
-            yield str(path), rate_hz, _decoded(path, rate_hz)
-
-
-def _files(given: Iterable[str]) -> Iterator[Path]:
-    """The files, and those below the folders, in order."""
-    for path in map(Path, given):
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO and p.is_file())
-        if not found:
-            raise UsageError(
-                f"{path} holds no audio. Expected: {', '.join(AUDIO)} files below it. Check it."
-            )
-        yield from found
-
-
-def _decoded(path: Path, rate_hz: int):
-    """The file as one chunk, decoded when it is asked for."""
-    from adml.audio.decoding import decode
-
-    yield decode(path, sample_rate_hz=rate_hz, allow_silence=True)
-
-
-def _raw(stream, samples: int):
-    """16-bit PCM as it comes, in chunks of at most `samples`; half a sample at the end is odd."""
-    import numpy as np
-
-    rest = b""
-    while data := stream.read1(2 * samples):
-        data = rest + data
-        whole = len(data) // 2 * 2
-        rest = data[whole:]
-        yield np.frombuffer(data[:whole], "<i2") * np.float32(1 / 32768)
-    if rest:
-        raise AudioError(
-            "stdin ends within a sample. Expected: 16-bit samples, an even number of bytes. "
-            "Received: an odd one. Check the format of the stream."
-        )
+def _threshold_line(row: dict) -> str:
+    low, high = row["interval_per_hour"]
+    return (
+        f"{row['keyword']}: {row['threshold']:.3f}, {row['events']} false alarms in "
+        f"{row['hours']:.2f} h, 95 % interval {low:.2f} to {high:.2f} an hour\n"
+    )

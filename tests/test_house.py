@@ -31,6 +31,7 @@ FLOORS = {
     "rooms_command": 5,
     "benchmark_command": 5,
     "spotting_commands": 5,
+    "detect_command": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,

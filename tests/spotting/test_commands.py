@@ -158,6 +158,36 @@ def test_mistakes_of_detection(adml, file, given, told):
     assert code == 2 and told in err and not out
 
 
+def test_thresholds_from_background(adml, file, tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave(4), RATE_HZ)
+    (tmp_path / "b.wav").write_bytes(b"no audio")
+    given = [file, "--background", tmp_path, "--false-alarms-per-hour", "1000", "--json"]
+    code, out, err = adml("calibrate", *given)
+    told = json.loads(out)
+    assert code == 3 and "b.wav" in err, "a bad recording is told and left out"
+    assert [row["keyword"] for row in told] == ["one", "two"] and told[0]["recordings"] == 1
+    assert told[0]["events"] == 1 and told[0]["hours"] == round(4 / 3600, 4)
+    read = KeywordFile.read(file)
+    assert [keyword.threshold for keyword in read.keywords] == [row["threshold"] for row in told]
+    assert read.keywords[1].calibration["false_alarms_per_hour"] == 1000
+    code, out, _ = adml("detect", "-k", file, tmp_path / "a.wav")
+    assert code == 0, "no --threshold is needed any more"
+    code, out, _ = adml("calibrate", file, "--background", tmp_path / "a.wav")
+    assert code == 0 and "0 false alarms in 0.00 h" in out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [(["--false-alarms-per-hour", "0"], "above 0 an hour"),
+     (["--false-alarms-per-hour", "x"], "expected a number")],
+)  # fmt: skip
+def test_mistakes_of_calibration_leave_the_file(adml, file, tmp_path, given, told):
+    soundfile.write(tmp_path / "a.wav", wave(1), RATE_HZ)
+    before = file.read_bytes()
+    code, _, err = adml("calibrate", file, "--background", tmp_path / "a.wav", *given)
+    assert code == 2 and told in err and file.read_bytes() == before
+
+
 def test_an_empty_folder_is_told(adml, file, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = adml("detect", "-k", file, tmp_path / "empty", "--threshold", "0.5")

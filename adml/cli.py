@@ -27,6 +27,8 @@ from adml.arguments import (
 from adml.benchmark_command import add_benchmark
 from adml.data_commands import add_data
 from adml.errors import AdmlError, DataError
+from adml.evaluate_spotting_command import NAME as SPOTTING
+from adml.evaluate_spotting_command import add_evaluate_spotting
 from adml.reproduce_options import add_options, reproduce
 from adml.run_options import add_gradients, add_postmortem, add_report
 from adml.spotting_commands import add_spotting
@@ -73,6 +75,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(error)
 
 
+class _Program(argparse.ArgumentParser):
+    """A parser of commands of which one has a name of two words."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As its class, with the two words joined."""
+        args = list(sys.argv[1:] if args is None else args)
+        if args[:2] == SPOTTING.split():
+            args = [SPOTTING, *args[2:]]
+        return super().parse_known_args(args, namespace)
+
+
 def _failed(error: OSError) -> int:
     """Say in one line that the system refused something; --verbose shows where."""
     logging.getLogger(__name__).debug("", exc_info=True)
@@ -102,18 +115,21 @@ def _native_log_level(verbose: bool) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Program(
         prog="adml",
         epilog=EXIT_CODES,
         description="Open-vocabulary keyword spotting: type a keyword, find it in audio.",
     )
     parser.add_argument("--version", action="version", version=f"adml {__version__}")
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verbs = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=argparse.ArgumentParser
+    )
     for add in (
         _add_quickstart,
         add_data,
         _add_train,
         _add_evaluate,
+        add_evaluate_spotting,
         _add_trials,
         _add_reproduce,
         _add_export,

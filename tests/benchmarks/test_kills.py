@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -71,3 +74,12 @@ def test_a_training_that_fails_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(kills, "_TRAIN", "raise SystemExit('no speech')")
     with pytest.raises(NumericError, match="straight training ended by 1.*no speech"):
         kills._finish(tmp_path, "straight")
+
+
+def test_what_is_recorded_is_what_is_claimed():
+    root = Path(__file__).resolve().parents[2]
+    values = json.loads((root / "experiments/benchmarks/kills.json").read_text(encoding="utf-8"))
+    within = sum(one["half_written"] for one in values["kills"])
+    assert values["killed"] == len(values["kills"]) and values["within_a_save"] == within
+    told = f"{values['killed']} kills, {within} of them within a save, {values['tensors']} tensors"
+    assert told in (root / "README.md").read_text(encoding="utf-8")

@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from adml.benchmarks.classifier import format_classifier_benchmark
 from adml.benchmarks.profile import format_profile
 from adml.benchmarks.record import read_benchmark
 from adml.benchmarks.steps import format_kinds, format_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-TABLES = {"step-500": format_profile, "kinds-64": format_kinds, "sizes": format_sizes}
+TABLES = {
+    "classes": lambda rows: f"```\n{format_classifier_benchmark(rows)}\n```",
+    "step-500": format_profile,
+    "kinds-64": format_kinds,
+    "sizes": format_sizes,
+}
 
 
 def values(name: str):

@@ -240,7 +240,7 @@ def test_stdout_that_is_full_is_one_line():
 
 
 def test_an_export_that_cannot_be_written_is_told(tiny_run, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
 
     monkeypatch.setattr(experiment, "export", full)

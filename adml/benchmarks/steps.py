@@ -25,6 +25,7 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 KINDS: dict[str, tuple[dict, dict]] = {
     "float32": ({}, {}),
     "bfloat16 (training.autocast)": ({"autocast": "bfloat16"}, {}),
+    "float32, deterministic": ({"deterministic": True}, {}),
     "float32 without oneDNN": ({}, {ONEDNN: "0"}),
     "encoder alone": ({"encoder": "fast"}, {}),
     "encoder of plain Keras layers alone": ({"encoder": "plain"}, {}),
@@ -39,14 +40,20 @@ _FITTED = (0, 2, 4)
 
 
 def measure(
-    keywords: int, steps: int, *, autocast: str = "none", encoder: str = "", xla: bool = False
+    keywords: int,
+    steps: int,
+    *,
+    autocast: str = "none",
+    deterministic: bool = False,
+    encoder: str = "",
+    xla: bool = False,
 ) -> dict:
     """Measure in this process, which should be one of its own.
 
     Args:
         keywords: K; batches have 2 K utterances.
         steps: measured after two that are not.
-        autocast: as `training.autocast`.
+        autocast, deterministic: as `training.autocast` and `training.deterministic`.
         encoder: "fast" or "plain": train that acoustic encoder alone, on the first batch.
         xla: compile it by XLA, which takes neither the whole step nor the fast encoder: both
             work on as many frames or phonemes as are valid, and it wants shapes that are known.
@@ -56,6 +63,8 @@ def measure(
         of each step; `peak_mb`; and of the batches together `audio_seconds`, `text_phonemes`
         (means a batch), `batch_size`, `classes`.
     """
+    import tensorflow as tf
+
     from adml.benchmarks.noise import make_noise_corpus, noise_config
     from adml.build.training import build_training
     from adml.numerics.autocast import autocast as lowered
@@ -63,6 +72,8 @@ def measure(
     from adml.training.seeding import set_seeds
 
     set_seeds(0)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     with tempfile.TemporaryDirectory() as folder, lowered(autocast):
         config = noise_config(make_noise_corpus(Path(folder), 0), keywords)
         training = build_training(config, Path(folder), G2P())

@@ -52,6 +52,8 @@ class Checkpoints:
     def save(self, step: int, values: Mapping | None = None) -> Path:
         """Write the state after `step` steps; older checkpoints beyond `keep` are removed.
 
+        So are later ones: they were damaged, as the state did not come from them.
+
         Args:
             step: steps done.
             values: what JSON can hold, kept with the checkpoint. `values["best"]["step"]` names
@@ -61,8 +63,9 @@ class Checkpoints:
             DataError: the folder cannot be written; the older checkpoints stay.
         """
         target = self.write(self._at(step), step, values)
-        best = self.best_step()
-        for old in (step for step in self.steps()[: -self.keep] if step != best):
+        best = (values or {}).get("best", {}).get("step")
+        kept = [best, *[one for one in self.steps() if one <= step][-self.keep :]]
+        for old in (one for one in self.steps() if one not in kept):
             # Half removed it would look damaged.
             os.replace(self._at(old), _aside(self._at(old)))
         for old in self.folder.glob("step-*.part"):
@@ -163,8 +166,9 @@ class Checkpoints:
             return self.restore_latest()
         step = self.best_step() if which == "best" else int(which)
         if step not in self.steps():
-            received = "none that was validated (training.validate_every_steps)"
-            received = received if which == "best" else f"step {which}"
+            received = f"step {step}"
+            if step is None:
+                received = "none that was validated (training.validate_every_steps)"
             raise UsageError(
                 f"{self.folder} has no such checkpoint. Expected: latest, or one of the steps "
                 f"{', '.join(map(str, self.steps())) or '(none)'}. Received: {received}."

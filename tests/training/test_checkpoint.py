@@ -82,6 +82,30 @@ def test_the_best_stays(tmp_path):
         checkpoints.restore_chosen("best")
 
 
+@pytest.mark.parametrize("keep", [1, 2])
+def test_damaged_ones_take_no_place_of_those_that_are_written_anew(tmp_path, keep):
+    module = _module(2.0)
+    checkpoints = Checkpoints(tmp_path, keep=3, model=module)
+    for step, best in ((2, 2), (6, 6), (8, 8)):
+        checkpoints.save(step, {"best": {"step": best, "value": 0.5}})
+    for step in (6, 8):
+        _cut(tmp_path / f"step-{step:08d}" / "state.index")
+    resumed = Checkpoints(tmp_path, keep=keep, model=module)
+    assert resumed.restore_latest() == 2
+    module.value.assign(4.0)
+    resumed.save(4, {"best": {"step": 2, "value": 0.5}})
+    assert resumed.steps() == [2, 4]
+    assert resumed.restore_chosen("best") == 2 == float(module.value)
+    assert resumed.restore_latest() == 4 == float(module.value)
+
+
+def test_the_best_that_is_gone_is_named(tmp_path):
+    checkpoints = Checkpoints(tmp_path, model=_module(0.0))
+    checkpoints.save(5, {"best": {"step": 2, "value": 0.5}})
+    with pytest.raises(UsageError, match="one of the steps 5. Received: step 2"):
+        checkpoints.restore_chosen("best")
+
+
 def test_a_half_written_one_does_not_count(tmp_path):
     checkpoints = Checkpoints(tmp_path, model=_module(0.0))
     checkpoints.save(5)

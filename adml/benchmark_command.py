@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from adml.arguments import EXIT_CODES, config_options, positive, read_config, write_json
+from adml.run_folder import require_writable
 
 
 def add_benchmark(verbs) -> None:
@@ -19,21 +20,22 @@ def add_benchmark(verbs) -> None:
     parser.add_argument("--rounds", type=positive, default=5, metavar="N")
     config_options(parser)
     parser.add_argument("--bfloat16", action="store_true", help="measure training.autocast too")
-    parser.add_argument(
+    alone = parser.add_mutually_exclusive_group()
+    alone.add_argument(
         "--classes", type=positive, nargs="+", metavar="C",
         help="measure the keyword classifier alone, with 500 utterances and so many classes",
     )  # fmt: skip
-    parser.add_argument(
+    alone.add_argument(
         "--kills", type=positive, metavar="N",
         help="kill a small training N times instead and compare it with a straight one",
     )  # fmt: skip
-    parser.add_argument(
+    alone.add_argument(
         "--profile", action="store_true", help="tell where the time of one training step goes"
     )
-    parser.add_argument(
+    alone.add_argument(
         "--kinds", action="store_true", help="compare precisions, XLA and oneDNN"
     )
-    parser.add_argument(
+    alone.add_argument(
         "--sizes", type=positive, nargs=5, metavar="B",
         help="time and memory of a step at five batch sizes, and how well a model foretells them",
     )  # fmt: skip
@@ -47,6 +49,8 @@ def benchmark(arguments: argparse.Namespace) -> int:
         "kills": _kills, "classes": _classes, "profile": _profile, "kinds": _kinds, "sizes": _sizes,
     }  # fmt: skip
     asked = [measure for name, measure in special.items() if getattr(arguments, name)]
+    if arguments.record:
+        require_writable(arguments.record.parent, "--record")
     values, text = (asked or [_training])[0](arguments)
     if arguments.record:
         from adml.benchmarks.record import write_benchmark

@@ -32,7 +32,7 @@ def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
         if _at(load_config(described), config.data.root) != config:
             raise UsageError(
                 f"{folder} is a run of another configuration. Expected: the one in {described}. "
-                "Resume without --config and --set, or choose another folder."
+                "Resume without --config, --set and --deterministic, or choose another folder."
             )
         return folder
     if resume and not folder.is_dir():

@@ -178,6 +178,8 @@ def test_run_folders_that_exist_or_cannot_be_made(run_cli, tiny_run, tiny_overri
     assert (tiny_run / "config.yaml").read_bytes() == kept
     code, _, err = run_cli("train", "--out", tiny_run, "--resume", "--set", "seed=4")
     assert code == 2 and "another configuration" in err
+    code, _, err = run_cli("train", "--out", tiny_run, "--resume", "--deterministic")
+    assert code == 2 and "Resume without" in err and "--deterministic" in err
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
         code, _, err = run_cli("train", "--out", folder, *settings(tiny_overrides))
@@ -299,6 +301,17 @@ def test_counts_below_one_are_usage_errors(command, capsys):
         main(command)
     assert caught.value.code == 2
     assert command[-1] in capsys.readouterr().err
+
+
+def test_a_benchmark_takes_one_kind_and_a_record_that_can_be_written(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["benchmark", "--profile", "--kinds"])
+    assert caught.value.code == 2
+    assert "--kinds: not allowed with argument --profile" in capsys.readouterr().err
+    (tmp_path / "file").write_text("mine")
+    record = tmp_path / "file" / "figures.json"
+    assert main(["benchmark", "--classes", "8", "--record", str(record)]) == 2
+    assert "--record" in capsys.readouterr().err
 
 
 def test_resuming_where_no_run_is_starts_none(tmp_path, capsys):

@@ -110,13 +110,24 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def read_metrics(path: str | Path) -> dict[str, list[float]]:
-    """Read `metrics.csv` as one list of numbers a column."""
-    with Path(path).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        name: [float(row[name]) for row in rows if row[name] != ""]
-        for name in (rows[0] if rows else {})
-    }
+    """Read `metrics.csv` as one list of numbers a column.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {
+            name: [float(row[name]) for row in rows if row[name] != ""]
+            for name in (rows[0] if rows else {})
+        }
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DataError(
+            f"{path} is damaged. Expected: a header, then rows of as many numbers. Received: "
+            f"{error}. Put a whole copy back, or remove it: the curves then begin where the run "
+            "goes on."
+        ) from None
 
 
 def _flush(file) -> None:

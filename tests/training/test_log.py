@@ -47,6 +47,13 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, damage):
     assert (tmp_path / "metrics.csv").read_bytes() == damage
 
 
+@pytest.mark.parametrize("damage", [b"step,total\n1,abc\n", b"step,total\n1\n", b"\xff\xfe\n"])
+def test_a_damaged_figure_is_named_with_what_to_do(tmp_path, damage):
+    (tmp_path / "metrics.csv").write_bytes(damage)
+    with pytest.raises(DataError, match="metrics.csv is damaged.*Expected.*remove it"):
+        read_metrics(tmp_path / "metrics.csv")
+
+
 def test_what_cannot_be_written_is_told(tmp_path, monkeypatch):
     (tmp_path / "tensorboard").write_text("a file")
     with pytest.raises(DataError, match="Cannot write.*Free some space"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from adml.benchmarks import kills
 from adml.benchmarks.kills import _compare, _same, format_kill_benchmark, kill_benchmark
+from adml.benchmarks.record import read_benchmark
 from adml.errors import NumericError
 
 STAND_IN = """
@@ -78,7 +78,9 @@ def test_a_training_that_fails_is_told(monkeypatch, tmp_path):
 
 def test_what_is_recorded_is_what_is_claimed():
     root = Path(__file__).resolve().parents[2]
-    values = json.loads((root / "experiments/benchmarks/kills.json").read_text(encoding="utf-8"))
+    record = read_benchmark(root / "experiments/benchmarks/kills.json")
+    assert not record["dirty"]
+    values = record["values"]
     within = sum(one["half_written"] for one in values["kills"])
     assert values["killed"] == len(values["kills"]) and values["within_a_save"] == within
     told = f"{values['killed']} kills, {within} of them within a save, {values['tensors']} tensors"

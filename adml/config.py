@@ -84,6 +84,9 @@ class BatchConfig:
         6, low=1, high=64, text="most segments of a block, each an utterance of the batch"
     )
     block_jitter_ms: float = option(60.0, low=0.0, high=500.0, text="of edges within a block")
+    block_distractors: int = option(
+        0, low=0, high=64, text="stretches of a block with no keyword, for InfoNCE to push away"
+    )
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from adml.run_folder import read_values, require_run
 from adml.text.phonemes import SYMBOLS
 from adml.training.checkpoint import Checkpoints, read_arrays
 from adml.training.nonfinite import POSTMORTEM
-from adml.training.step import UTTERANCE_KEYS, TrainingStep
+from adml.training.shares import UTTERANCE_KEYS
+from adml.training.step import TrainingStep
 from adml.training.term_gradients import kept
 
 _LISTED = 5

@@ -158,6 +158,7 @@ def _blocks(config: Config) -> dict[str, float] | None:
         "seconds": b.block_seconds,
         "spans": b.block_spans,
         "jitter_ms": b.block_jitter_ms,
+        "distractors": b.block_distractors,
     }
 
 

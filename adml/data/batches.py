@@ -38,7 +38,6 @@ _SHAPES = {
     "text_ids": ("int32", (None,)),
     "keyword_labels": ("int32", (None,)),
 }
-_SPAN_SHAPES = {f"span_{name}": ("int32", (None,)) for name in ("recordings", "starts", "frames")}
 _NEGATIVE_SHAPES = {
     "negative_phonemes": ("int32", (None, None, None)),
     "negative_lengths": ("int32", (None, None)),
@@ -191,12 +190,7 @@ class BatchSource:
     def _in_blocks(self, epoch: int, position: int, rows: np.ndarray) -> dict[str, np.ndarray]:
         drawn, limit_s = self._drawn(epoch, position, rows), self._limit_s(rows)
         blocks = [self._blocks.draw(rng, row, code, limit_s) for rng, row, code in drawn]
-        counts = [len(block.keywords) for block in blocks]
-        spans = {
-            "span_recordings": np.repeat(np.arange(len(blocks), dtype=np.int32), counts),
-            "span_starts": np.concatenate([block.starts for block in blocks]).astype(np.int32),
-            "span_frames": np.concatenate([block.frames for block in blocks]).astype(np.int32),
-        }
+        spans = self._blocks.places(blocks)
         text = self._text(np.concatenate([block.keywords for block in blocks]))
         return self._heard(epoch, position, [block.waveform for block in blocks]) | spans | text
 
@@ -253,7 +247,7 @@ class BatchSource:
 
         _check(start_step=(start_step, 0, None), stop_step=(stop_step, start_step, None))
         shapes = _SHAPES | (_NEGATIVE_SHAPES if self.negative_texts else {})
-        shapes |= _SPAN_SHAPES if self._blocks else {}
+        shapes |= self._blocks.shapes if self._blocks else {}
         names = list(shapes)
 
         def make(step: int) -> list[np.ndarray]:

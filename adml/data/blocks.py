@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,18 +13,27 @@ from adml.data.sampling import KeywordTable
 from adml.data.segments import SegmentTable
 from adml.data.store import PcmStore
 
+_DISTRACTOR_S = 0.25, 1.25
+_LIKE = 0.5
+"""A stretch that shares so much of its and a segment's time may be taken for it, chosen."""
+
+
+_PLACES = "recordings", "starts", "frames"
+
 
 class Block(NamedTuple):
-    """One waveform and S segments in it.
+    """One waveform, S segments and N distractors in it.
 
     `waveform` float32 [T]; `keywords` int64 [S], numbers of keywords; `starts` and `frames`
-    int64 [S], where in the waveform's frames they are spoken.
+    int64 [S], where in the waveform's frames they are spoken; `distractors` int64 [N, 2], first
+    frame and frames of stretches that hold no segment as a whole and nothing else.
     """
 
     waveform: np.ndarray
     keywords: np.ndarray
     starts: np.ndarray
     frames: np.ndarray
+    distractors: np.ndarray
 
 
 class BlockDraw:
@@ -39,6 +49,7 @@ class BlockDraw:
         seconds: length of a block, where the recording is as long.
         spans: most segments of a block.
         jitter_ms: largest move of the edges of a segment in a block, either way.
+        distractors: most stretches of a block that fit none of its segments.
     """
 
     def __init__(
@@ -52,10 +63,11 @@ class BlockDraw:
         seconds: float,
         spans: int,
         jitter_ms: float,
+        distractors: int = 0,
     ):
         self.segments, self.store, self.cutter = segments, store, cutter
         self.probability, self.seconds, self.spans = probability, seconds, spans
-        self.jitter_s = jitter_ms / 1000.0
+        self.jitter_s, self.distractors = jitter_ms / 1000.0, distractors
         self._keyword = np.full(len(segments), -1, np.int64)
         self._keyword[keywords.segments] = np.repeat(np.arange(len(keywords)), keywords.counts)
         rows = np.sort(keywords.segments)
@@ -76,13 +88,34 @@ class BlockDraw:
         if rng.random() >= self.probability:
             alone = self.cutter.waveform(rng, self.store, code, start_s, end_s, limit_s)
             frames = self._count(len(alone))
-            return Block(alone, self._keyword[[row]], np.zeros(1, int), np.array([frames]))
+            where = np.zeros(1, int), np.array([frames]), np.zeros((0, 2), int)
+            return Block(alone, self._keyword[[row]], *where)
         first_s, samples = self._read(rng, code, start_s, end_s)
-        last_s = first_s + len(samples) / SAMPLE_RATE_HZ
-        rows = np.array([row, *self._others(rng, row, first_s, last_s)])
+        within = self._within(row, first_s, first_s + len(samples) / SAMPLE_RATE_HZ)
+        others = rng.permutation(within[within != row])[: self.spans - 1]
+        rows = np.array([row, *others])
         starts, frames = self._places(rng, rows, first_s, len(samples))
         disturbed = self.cutter.disturber.disturb(rng, samples)
-        return Block(disturbed, self._keyword[rows], starts, frames)
+        distractors = np.zeros((0, 2), int)
+        if self.distractors:
+            known = np.stack([self.segments.start_s[within], self.segments.end_s[within]]) - first_s
+            distractors = self._distract(rng, known, self._count(len(samples)))
+        return Block(disturbed, self._keyword[rows], starts, frames, distractors)
+
+    @property
+    def shapes(self) -> dict[str, tuple]:
+        """Kind and shape of what `places` tells, by name."""
+        kinds = ("span", "distractor") if self.distractors else ("span",)
+        names = [f"{kind}_{name}" for kind in kinds for name in _PLACES]
+        return dict.fromkeys(names, ("int32", (None,)))
+
+    def places(self, blocks: Sequence[Block]) -> dict[str, np.ndarray]:
+        """Where the segments, and the distractors, of the blocks of a batch lie, in their order."""
+        found = [np.stack([block.starts, block.frames], axis=1) for block in blocks]
+        columns = _columns(found)
+        if self.distractors:
+            columns += _columns([block.distractors for block in blocks])
+        return dict(zip(self.shapes, columns, strict=True))
 
     def _read(self, rng, code: int, start_s: float, end_s: float) -> tuple[float, np.ndarray]:
         """When the block begins in its recording, and its samples."""
@@ -96,13 +129,26 @@ class BlockDraw:
         short = self.cutter.window - len(samples)
         return first / SAMPLE_RATE_HZ, np.pad(samples, (0, short)) if short > 0 else samples
 
-    def _others(self, rng, row: int, first_s: float, last_s: float) -> np.ndarray:
-        """Other segments that lie wholly in the block, at most `spans` - 1."""
+    def _within(self, row: int, first_s: float, last_s: float) -> np.ndarray:
+        """The segments of the recording that lie wholly in the block."""
         utterance, table = self.segments.utterance[row], self.segments
         low, high = np.searchsorted(self._utterances, [utterance, utterance + 1])
         rows = self._rows[low:high]
-        inside = (table.start_s[rows] >= first_s) & (table.end_s[rows] <= last_s) & (rows != row)
-        return rng.permutation(rows[inside])[: self.spans - 1]
+        return rows[(table.start_s[rows] >= first_s) & (table.end_s[rows] <= last_s)]
+
+    def _distract(self, rng, known_s: np.ndarray, total: int) -> np.ndarray:
+        """Stretches that are unlike all segments [2, n] of a block, as far as draws find them."""
+        low, high = np.log(_DISTRACTOR_S)
+        drawn = 4 * self.distractors
+        seconds = np.exp(rng.uniform(low, high, drawn))
+        frames = np.minimum(self._count(seconds * SAMPLE_RATE_HZ), total).astype(np.int64)
+        starts = np.floor(rng.random(drawn) * (total - frames + 1)).astype(np.int64)
+        start_s = starts[:, np.newaxis] * self.cutter.shift / SAMPLE_RATE_HZ
+        end_s = start_s + frames[:, np.newaxis] * self.cutter.shift / SAMPLE_RATE_HZ
+        shared = np.minimum(end_s, known_s[1]) - np.maximum(start_s, known_s[0])
+        joined = np.maximum(end_s, known_s[1]) - np.minimum(start_s, known_s[0])
+        unlike = (shared < _LIKE * joined).all(axis=1)
+        return np.stack([starts, frames], axis=1)[unlike][: self.distractors]
 
     def _places(self, rng, rows, first_s: float, samples: int) -> tuple[np.ndarray, np.ndarray]:
         """First frame and number of frames of segments, their edges moved."""
@@ -114,5 +160,12 @@ class BlockDraw:
         frames = 1 + np.maximum(0, end - start - self.cutter.window) // self.cutter.shift
         return starts, np.minimum(frames, total - starts)
 
-    def _count(self, samples: int) -> int:
-        return 1 + max(0, samples - self.cutter.window) // self.cutter.shift
+    def _count(self, samples):
+        return 1 + np.maximum(0, samples - self.cutter.window) // self.cutter.shift
+
+
+def _columns(places: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Number of the block, first frame and frames, int32 each, of what lies in blocks [n, 2]."""
+    recordings = np.repeat(np.arange(len(places)), [len(block) for block in places])
+    columns = recordings, *np.concatenate(places).T
+    return [column.astype(np.int32) for column in columns]

@@ -75,7 +75,9 @@ class UtteranceTerms(keras.layers.Layer):
             "rpl_distance": reduction.share(relational.distance(text, centres)),
             "rpl_angle": reduction.share(relational.angle(text, centres)),
             "rpl_prototype": reduction.share(tf.reduce_mean(prototype)),
-            "utterance_infonce": self._infonce(audio, text, text_ids, index, reduction),
+            "utterance_infonce": self._infonce(
+                audio, text, text_ids, index, reduction, outputs.get("audio_distractors")
+            ),
         }
 
     def get_config(self) -> dict[str, Any]:
@@ -95,9 +97,12 @@ class UtteranceTerms(keras.layers.Layer):
         )
         return reduction.proxy_mean(positive, negative, text_ids, audio_ids)
 
-    def _infonce(self, audio, text, text_ids, index, reduction) -> tf.Tensor:
+    def _infonce(self, audio, text, text_ids, index, reduction, distractors) -> tf.Tensor:
+        if distractors is not None:
+            distractors = reduction.gather(distractors)
+        scale = self.infonce_scale(None)
         to_text, to_audio = contrastive.infonce(
-            audio, text, index, text_ids, scale=self.infonce_scale(None)
+            audio, text, index, text_ids, scale=scale, distractors=distractors
         )
         return reduction.share((tf.reduce_mean(to_text) + tf.reduce_mean(to_audio)) / 2)
 

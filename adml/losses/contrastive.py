@@ -38,13 +38,16 @@ def clat(text, audio, labels, *, temperature=0.07) -> tf.Tensor:
     return tf.where(labels >= 0, losses, tf.zeros_like(losses))
 
 
-def infonce(audio, text, keyword_index, text_ids, *, scale=20.0) -> tuple[tf.Tensor, tf.Tensor]:
+def infonce(
+    audio, text, keyword_index, text_ids, *, scale=20.0, distractors=None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Symmetric InfoNCE of utterances and keywords, several utterances to a keyword.
 
         audio -> text: -log softmax_k(s S(a_b, t_k))[keyword of b]
         text -> audio: mean over the utterances b of k of -log softmax_b(s S(a_b, t_k))[b]
 
-    Keywords of the same text elsewhere in the batch are masked out of both denominators.
+    Keywords of the same text elsewhere in the batch are masked out of both denominators;
+    distractors stand in that of text -> audio, for every keyword.
 
     Args:
         audio: [B, D].
@@ -52,19 +55,25 @@ def infonce(audio, text, keyword_index, text_ids, *, scale=20.0) -> tuple[tf.Ten
         keyword_index: [B] integers in [0, K), each utterance's keyword.
         text_ids: [K] integers, equal for equal texts.
         scale: s, a scalar.
+        distractors: [N, D], audio that says none of the keywords; None: there is none.
 
     Returns:
         [B] audio -> text, and [K] text -> audio (0 for a keyword without utterances).
     """
     logits = cosine_similarity(audio, text)
-    logits = matching(scale, logits) * logits
+    scale = matching(scale, logits)
+    logits = scale * logits
     keywords = tf.range(tf.shape(logits)[1], dtype=keyword_index.dtype)
     own = keyword_index[:, tf.newaxis] == keywords[tf.newaxis, :]
     other_text = tf.gather(text_ids, keyword_index)[:, tf.newaxis] != text_ids[tf.newaxis, :]
     kept = own | other_text
     target = tf.gather(logits, keyword_index, axis=1, batch_dims=1)
     to_text = _masked_log_sum_exp(logits, kept, axis=1) - target
-    columns = tf.gather(_masked_log_sum_exp(logits, kept, axis=0), keyword_index)
+    heard = _masked_log_sum_exp(logits, kept, axis=0)
+    if distractors is not None:
+        others = tf.reduce_logsumexp(scale * cosine_similarity(distractors, text), axis=0)
+        heard = tf.reduce_logsumexp(tf.stack([heard, others]), axis=0)
+    columns = tf.gather(heard, keyword_index)
     # A segment mean: 0 where a keyword has no utterance.
     to_audio = tf.math.unsorted_segment_mean(columns - target, keyword_index, tf.shape(logits)[1])
     return to_text, to_audio

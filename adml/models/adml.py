@@ -76,7 +76,8 @@ class ADML(keras.Model):
             inputs: `features` `[B, F, M]`, `frame_lengths` `[B]`, `phonemes` `[K, L]`,
                 `phoneme_lengths` `[K]`; B a multiple of K, utterance b says text b // (B // K).
                 With `span_recordings`, `span_starts`, `span_frames` `[S]` (see `Spans`) the
-                utterances are these stretches, and S stands for B in what follows.
+                utterances are these stretches, and S stands for B in what follows. With
+                `distractor_recordings`, ... `[N]` these stretches are embedded too.
             training: Whether batch statistics are used.
 
         Returns:
@@ -84,17 +85,18 @@ class ADML(keras.Model):
             text_phonemes `[K, L, D]`, text_utterance `[K, D]`; attention `[B, L, F]` and
             audio_phonemes `[B, L, D]` (None without the phoneme branch); modality_logits, a dict
             of phoneme_audio, phoneme_text `[P, 2]`, utterance_audio, utterance_text `[B, 2]`
-            (those that are switched on); ctc_logits `[B, F, V + 1]` where there is a classifier.
+            (those that are switched on); ctc_logits `[B, F, V + 1]` where there is a classifier;
+            audio_distractors `[N, D]` where there are distractors.
         """
         lengths, spans = inputs["frame_lengths"], None
         if "span_starts" in inputs:
             spans = Spans(*(inputs[f"span_{name}"] for name in Spans._fields))
-        frames, audio = self.acoustic(inputs["features"], lengths, training=training, spans=spans)
+        frames, audio, distractors = self._hear(inputs, spans, training)
         phonemes, text = self.text(inputs["phonemes"], inputs["phoneme_lengths"],
                                    training=training)
         outputs = {"audio_frames": frames, "frame_lengths": spans.frames if spans else lengths,
                    "audio_utterance": audio, "text_phonemes": phonemes, "text_utterance": text,
-                   "attention": None, "audio_phonemes": None, "modality_logits": {}}
+                   "attention": None, "audio_phonemes": None, "modality_logits": {}, **distractors}
         repeats = tf.shape(audio)[0] // tf.maximum(tf.shape(text)[0], 1)
         if self.attention is not None:
             self._align(outputs, inputs["phoneme_lengths"], repeats)
@@ -105,6 +107,17 @@ class ADML(keras.Model):
         if self.frame_classifier is not None:
             outputs["ctc_logits"] = self.frame_classifier(frames)
         return outputs
+
+    def _hear(self, inputs: dict, spans: Spans | None, training: bool) -> tuple:
+        """Frames and embeddings of the utterances, and those of distractors where there are."""
+        features, lengths = inputs["features"], inputs["frame_lengths"]
+        if "distractor_starts" not in inputs:
+            return *self.acoustic(features, lengths, training=training, spans=spans), {}
+        added = (inputs[f"distractor_{name}"] for name in Spans._fields)
+        both = Spans(*(tf.concat(parts, 0) for parts in zip(spans, added, strict=True)))
+        frames, audio = self.acoustic(features, lengths, training=training, spans=both)
+        count, longest = tf.shape(spans.starts)[0], tf.reduce_max(spans.frames)
+        return frames[:count, :longest], audio[:count], {"audio_distractors": audio[count:]}
 
     def _align(self, outputs: dict, phoneme_lengths: tf.Tensor, repeats: tf.Tensor) -> None:
         """Adds attention, audio_phonemes and the phoneme level's modality logits."""

@@ -12,12 +12,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.audio.features import mask_spans
+from adml.training.shares import DISTRACTOR_KEYS, MASK_KEYS, NEGATIVE_KEYS, SPAN_KEYS, shares
 
-MASK_KEYS = ("time_masks", "frequency_masks")
-NEGATIVE_KEYS = ("negative_phonemes", "negative_lengths")
-SPAN_KEYS = ("span_recordings", "span_starts", "span_frames")
 NETWORK = "network"
-UTTERANCE_KEYS = ("waveform", "waveform_lengths", *MASK_KEYS)
 
 
 @dataclass(frozen=True)
@@ -122,7 +119,8 @@ class TrainingStep:
         """
         if self._compiled is None:
             self._compiled = self._compile(batch)
-        values = self._compiled(self._shares(batch), tf.constant(margin_fraction, tf.float32))
+        parts = shares(batch, self._local_replicas)
+        values = self._compiled(parts, tf.constant(margin_fraction, tf.float32))
         found = {name: float(value) for name, value in values.items()}
         if all(math.isfinite(value) for value in found.values()):
             return {name: value for name, value in found.items() if name not in self._other_norms}
@@ -163,19 +161,7 @@ class TrainingStep:
         Args:
             batch: of this process: with several, its share of the whole batch.
         """
-        return self._per_replica(self._shares(batch))
-
-    def _shares(self, batch: Mapping[str, Any]) -> list[dict[str, tf.Tensor]]:
-        edges, shares = _edges(batch, self._local_replicas), []
-        for replica in range(self._local_replicas):
-            parts = {
-                name: value[slice(*edges[name in UTTERANCE_KEYS][replica : replica + 2])]
-                for name, value in batch.items()
-            }
-            if "span_recordings" in batch:
-                parts["span_recordings"] = parts["span_recordings"] - edges[True][replica]
-            shares.append({name: tf.convert_to_tensor(value) for name, value in parts.items()})
-        return shares
+        return self._per_replica(shares(batch, self._local_replicas))
 
     def _per_replica(self, shares):
         """The replicas' shares as one value of the strategy."""
@@ -219,7 +205,8 @@ class TrainingStep:
             "phonemes": batch["phonemes"],
             "phoneme_lengths": batch["phoneme_lengths"],
         }
-        inputs |= {name: batch[name] for name in NEGATIVE_KEYS + SPAN_KEYS if name in batch}
+        optional = NEGATIVE_KEYS + SPAN_KEYS + DISTRACTOR_KEYS
+        inputs |= {name: batch[name] for name in optional if name in batch}
         return self.model(inputs, training=training)
 
     def terms(self, batch, margin_fraction, outputs=None):
@@ -277,12 +264,3 @@ def _put_back(before) -> tf.Tensor:
     for part, value in before:
         part.assign(value)
     return tf.constant(False)
-
-
-def _edges(batch: Mapping[str, Any], replicas: int) -> dict[bool, np.ndarray]:
-    """Where the shares of the replicas end, int [replicas + 1]; True: of the waveforms."""
-    if "span_recordings" in batch:
-        waveforms = np.linspace(0, len(batch["waveform"]), replicas + 1).round().astype(int)
-        return {True: waveforms, False: np.searchsorted(batch["span_recordings"], waveforms)}
-    keywords = np.linspace(0, len(batch["phonemes"]), replicas + 1).round().astype(int)
-    return {True: keywords * (len(batch["waveform"]) // len(batch["phonemes"])), False: keywords}

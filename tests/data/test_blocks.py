@@ -123,6 +123,31 @@ def test_edges_move_within_their_limit(segments, store, spell):
         assert -7 <= min(moves) < -2 and 2 < max(moves) <= 7
 
 
+def test_distractors_are_unlike_every_segment(segments, store, spell):
+    source = source_of(segments, store, spell, distractors=5, seconds=2.5)
+    plain, looked_at, lengths = source_of(segments, store, spell, seconds=2.5), 0, set()
+    everything = source_of(segments, store, spell, spans=64, seconds=2.5)
+    for position in range(source.batches_per_epoch):
+        batch, known = source.batch(0, position), everything.batch(0, position)
+        for name, value in plain.batch(0, position).items():
+            np.testing.assert_array_equal(batch[name], value, err_msg=name)
+        frames = 1 + (batch["waveform_lengths"] - WINDOW) // SHIFT
+        names = ("distractor_recordings", "distractor_starts", "distractor_frames")
+        for recording, first, count in zip(*(batch[name] for name in names), strict=True):
+            assert first >= 0 and first + count <= frames[recording]
+            of_block = known["span_recordings"] == recording
+            starts = known["span_starts"][of_block]
+            ends = starts + known["span_frames"][of_block]
+            shared = np.minimum(ends, first + count) - np.maximum(starts, first)
+            joined = np.maximum(ends, first + count) - np.minimum(starts, first)
+            assert (shared < 0.56 * joined).all()  # 0.5, and a window's edges
+            looked_at += 1
+            lengths.add(int(count))
+        assert np.bincount(batch["distractor_recordings"]).max() <= 5
+        assert (np.diff(batch["distractor_recordings"]) >= 0).all()
+    assert looked_at > 50 and min(lengths) < 35 and max(lengths) > 90
+
+
 def test_blocks_longer_than_a_recording_are_the_recording(segments, store, spell):
     batch = source_of(segments, store, spell, seconds=9.0).batch(0, 0)
     assert set(batch["waveform_lengths"]) <= set(store.lengths.tolist())
@@ -138,8 +163,9 @@ def test_a_batch_is_a_function_of_its_place(segments, store, spell):
     assert not np.array_equal(other["text_ids"], expected["text_ids"])
 
 
-def test_the_dataset_has_the_spans(segments, store, spell):
-    source = source_of(segments, store, spell)
+@pytest.mark.parametrize("distractors", [0, 3])
+def test_the_dataset_has_the_spans(segments, store, spell, distractors):
+    source = source_of(segments, store, spell, distractors=distractors)
     for made in source.dataset(0, 1):
         expected = source.batch(0, 0)
         assert made.keys() == expected.keys()

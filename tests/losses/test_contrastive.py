@@ -68,7 +68,7 @@ def test_clat_without_negatives_is_zero(labels, pairs):
         np.testing.assert_allclose(gradient, 0, atol=1e-5)
 
 
-def infonce_oracle(audio, text, index, ids, scale):
+def infonce_oracle(audio, text, index, ids, scale, distractors=()):
     keywords, utterances = range(len(text)), range(len(audio))
 
     def logit(b, k):
@@ -83,6 +83,7 @@ def infonce_oracle(audio, text, index, ids, scale):
         own = [b for b in utterances if index[b] == k]
         kept = [b for b in utterances if index[b] == k or ids[index[b]] != ids[k]]
         total = sum(math.exp(logit(b, k)) for b in kept)
+        total += sum(math.exp(scale * cosine(other, text[k])) for other in distractors)
         for b in own:
             to_audio[k] += (math.log(total) - logit(b, k)) / len(own)
     return to_text, to_audio
@@ -103,6 +104,24 @@ def test_infonce(ids, check_gradients):
         )
 
     check_gradients(joined, [audio, text, 5.0])
+
+
+def test_infonce_with_distractors(check_gradients):
+    generator, index, ids = np.random.default_rng(2), np.array([0, 1, 1, 2]), np.array([5, 6, 5])
+    audio, text, others = (generator.normal(size=(n, 4)) for n in (4, 3, 5))
+    value = contrastive.infonce(audio, text, index, ids, scale=5.0, distractors=others)
+    expected = infonce_oracle(audio, text, index, ids, 5.0, others)
+    np.testing.assert_allclose(value[0], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(value[1], expected[1], rtol=1e-9)
+    plain = contrastive.infonce(audio, text, index, ids, scale=5.0)
+    none = contrastive.infonce(audio, text, index, ids, scale=5.0, distractors=others[:0])
+    np.testing.assert_allclose(none[1], plain[1], rtol=1e-9)
+
+    def joined(audio, text, others, scale):
+        found = contrastive.infonce(audio, text, index, ids, scale=scale, distractors=others)
+        return tf.concat(found, axis=0)
+
+    check_gradients(joined, [audio, text, others, 5.0])
 
 
 def test_infonce_of_one_keyword_and_of_an_absent_one():

@@ -12,7 +12,8 @@ from adml.losses.total import TotalLoss
 from adml.models.acoustic import AcousticEncoder
 from adml.models.adml import ADML
 from adml.training.seeding import set_seeds
-from adml.training.step import UTTERANCE_KEYS, Group, TrainingStep, make_groups
+from adml.training.shares import UTTERANCE_KEYS
+from adml.training.step import Group, TrainingStep, make_groups
 
 DIM, CLASSES, CLIP = 24, 9, 0.05
 
@@ -238,10 +239,19 @@ def spans(random_source):
     return texts | {name: heard[name] for name in UTTERANCE_KEYS} | places
 
 
-def test_two_replicas_equal_one_with_spans(one_device, mirrored, spans, eagerly):
+DISTRACTORS = {
+    "distractor_recordings": np.array([0, 1, 1, 1, 2], np.int32),
+    "distractor_starts": np.array([2, 0, 6, 3, 1], np.int32),
+    "distractor_frames": np.array([6, 4, 3, 12, 7], np.int32),
+}
+
+
+@pytest.mark.parametrize("distractors", [{}, DISTRACTORS], ids=["", "with distractors"])
+def test_two_replicas_equal_one_with_spans(one_device, mirrored, spans, eagerly, distractors):
     """A recording's spans are never parted, and count as utterances."""
+    batch = spans | distractors
     with eagerly():
-        single, double = (trained_on(make_step(one), spans) for one in (one_device, mirrored))
+        single, double = (trained_on(make_step(one), batch) for one in (one_device, mirrored))
     for name, value in single[0].items():
         assert double[0][name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
     for name in ("network", "constants", "bias"):
@@ -249,6 +259,19 @@ def test_two_replicas_equal_one_with_spans(one_device, mirrored, spans, eagerly)
         largest = max(np.abs(u).max() for u in theirs)
         for left, right in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(left, right, rtol=0, atol=1e-6 * max(largest, 1.0))
+
+
+def test_distractors_act_on_infonce_alone(single_step, spans):
+    """Without batch statistics, which they are part of."""
+    found = []
+    for batch in (spans, spans | DISTRACTORS):
+        batch = single_step.distribute(batch)
+        outputs = single_step.outputs(batch, training=False)
+        found.append(single_step.terms(batch, tf.constant(0.0), outputs))
+    plain, more = found
+    changed = {name for name in plain if abs(float(plain[name]) - float(more[name])) > 1e-5}
+    assert changed - {"total"} == {"utterance_infonce"}
+    assert float(more["utterance_infonce"]) > float(plain["utterance_infonce"])
 
 
 def test_replicas_get_whole_keywords(mirrored, batch):

@@ -14,13 +14,15 @@ from tqdm import tqdm
 from adml.audio.augmentation import SILENT_POWER, add_noise
 from adml.audio.decoding import SAMPLE_RATE_HZ
 from adml.errors import DataError
-from adml.metrics.detection import OperatingPoint, merge_events, misses_at_false_alarms
+from adml.metrics.detection import (
+    REFRACTORY_S,
+    OperatingPoint,
+    merge_events,
+    misses_at_false_alarms,
+)
 
 LEAD_S = 3.0
 """Seconds of other speech before each clip: alone, it would tell how an engine starts up."""
-
-REFRACTORY_S = 1.0
-"""Detections that lie nearer together are one event."""
 
 LIMITS_PER_HOUR = (0.5, 1.0, 2.0, 5.0, 10.0)
 

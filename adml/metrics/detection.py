@@ -22,6 +22,10 @@ class OperatingPoint(NamedTuple):
     interval_per_hour: tuple[float, float]
 
 
+REFRACTORY_S = 1.0
+"""Detections of a keyword that lie nearer together are one event, chosen."""
+
+
 def merge_events(
     times_s: np.ndarray, scores: np.ndarray, *, refractory_s: float
 ) -> tuple[np.ndarray, np.ndarray]:

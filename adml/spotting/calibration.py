@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from adml.errors import DataError, UsageError
-from adml.metrics.detection import merge_events, poisson_interval
-from adml.spotting.detecting import stream_scores
+from adml.metrics.detection import REFRACTORY_S, merge_events, poisson_interval
+from adml.spotting.engine import SpotterEngine
 from adml.spotting.keyword_file import KeywordFile
-from adml.spotting.scoring import Scorer
+from adml.spotting.scoring import LOWEST_SCORE
 from adml.spotting.spotter import KeywordSpotter
-
-REFRACTORY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Background:
         found = {}
         for name, events in zip(self.names, self.events, strict=True):
             # Scores are float32; a threshold is above an event only if it is in float32.
-            over = events[allowed] if allowed < len(events) else np.float32(-1.0)
+            over = events[allowed] if allowed < len(events) else np.float32(LOWEST_SCORE)
             threshold = float(np.nextafter(np.float32(over), np.float32(2.0)))
             count = int(np.count_nonzero(events >= threshold))
             low, high = poisson_interval(count)
@@ -88,19 +86,13 @@ def listen_to_background(
         UsageError: the keywords are of another model.
         DataError: there is no recording.
     """
-    keywords.require_model(spotter.model)
-    names = tuple(keyword.name for keyword in keywords.keywords)
-    scorer = Scorer(keywords.keywords, spotter.hearing().places.lengths)
-    found: list[list[np.ndarray]] = [[] for _ in names]
+    engine = SpotterEngine(spotter, keywords)
+    found: dict[str, list[np.ndarray]] = {k.name: [] for k in keywords.keywords}
     digest, samples, count = hashlib.sha256(), 0, 0
     for recording in recordings:
-        hearing = spotter.hearing()
-        scores = stream_scores(hearing, scorer, recording)
-        times_s = scores.ends * (hearing.shift / spotter.sample_rate_hz)
-        for number, events in enumerate(found):
+        for name, (times_s, scores) in engine(recording).items():
             if len(times_s):
-                column = scores.scores[:, number]
-                events.append(merge_events(times_s, column, refractory_s=REFRACTORY_S)[1])
+                found[name].append(merge_events(times_s, scores, refractory_s=REFRACTORY_S)[1])
         digest.update(np.ascontiguousarray(recording, np.float32).tobytes())
         samples, count = samples + len(recording), count + 1
     if not samples:
@@ -108,5 +100,7 @@ def listen_to_background(
             "There is no background to calibrate on. Expected: recordings in which no keyword is "
             "said, an hour or more. Received: none."
         )
-    events = tuple(np.sort(np.concatenate([*e, []]))[::-1].astype(np.float32) for e in found)
-    return Background(names, events, samples / spotter.sample_rate_hz, count, digest.hexdigest())
+    events = tuple(np.sort(np.concatenate([*of, []]))[::-1] for of in found.values())
+    events = tuple(scores.astype(np.float32) for scores in events)
+    seconds = samples / spotter.sample_rate_hz
+    return Background(tuple(found), events, seconds, count, digest.hexdigest())

@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 
 from adml.errors import UsageError
+from adml.metrics.detection import REFRACTORY_S
 from adml.spotting.hearing import Heard, Hearing
 from adml.spotting.keyword_file import KeywordFile
 from adml.spotting.scoring import Detection, Events, Scorer, Scores
@@ -37,7 +38,7 @@ class Detector:
         *,
         sample_rate_hz: int,
         threshold: float | None = None,
-        refractory_s: float = 1.0,
+        refractory_s: float = REFRACTORY_S,
     ):
         keywords.require_model(spotter.model)
         bare = [keyword.name for keyword in keywords.keywords if keyword.threshold is None]

@@ -24,12 +24,12 @@ class SpotterEngine:
     def __init__(self, spotter: KeywordSpotter, keywords: KeywordFile):
         keywords.require_model(spotter.model)
         self.spotter, self.keywords = spotter, keywords
-        self._scorer = Scorer(keywords.keywords, spotter.hearing().places.lengths)
 
     def __call__(self, samples: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Times of the ends of spans, in seconds, and the best score there, by keyword."""
         hearing = self.spotter.hearing()
-        scores = stream_scores(hearing, self._scorer, samples)
+        scorer = Scorer(self.keywords.keywords, hearing.places.lengths)
+        scores = stream_scores(hearing, scorer, samples)
         times_s = scores.ends * (hearing.shift / self.spotter.sample_rate_hz)
         names = [keyword.name for keyword in self.keywords.keywords]
         if not len(times_s):

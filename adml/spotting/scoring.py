@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adml.metrics.detection import REFRACTORY_S
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
+from adml.spotting.phones import PhonePaths
+from adml.text.phonemes import to_classes
 
 FRAMES_PER_PHONE = 8.0
 """About as long as a phone lasts, chosen."""
@@ -17,11 +20,23 @@ SHORTEST, LONGEST = 0.5, 2.0
 """Spans of so many times the expected length of a keyword are compared with it, chosen."""
 
 
+PHONE_WEIGHT = 0.1
+"""Of the phones in a score; chosen on other words than those that figures are told of."""
+
+WORST_PHONES = -10.0
+"""Ways through the phones that are worse than this are all as bad."""
+
+PHONE_FRAMES = 20
+"""A way may end so many frames before the span that it is told with."""
+
+LOWEST_SCORE = -1.0 + PHONE_WEIGHT * WORST_PHONES
+
+
 class Scores(NamedTuple):
     """How alike keywords and what ends at some frames are.
 
-    `ends` int [E], frames; `scores` float32 [E, K], the best over the spans that end there, -1
-    where there is none; `starts` int [E, K], where that span begins.
+    `ends` int [E], frames; `scores` float32 [E, K], the best over the spans that end there,
+    `LOWEST_SCORE` where there is none; `starts` int [E, K], where that span begins.
     """
 
     ends: np.ndarray
@@ -30,7 +45,11 @@ class Scores(NamedTuple):
 
 
 class Scorer:
-    """Compares spans with keywords: the cosine, for spans of a length that the keyword may have.
+    """Compares one stream with keywords, block by block.
+
+    The score of a span of a length that a keyword may have is the cosine, and where the model
+    tells phones and the keyword has a pronunciation, `PHONE_WEIGHT` times the best way through its
+    phones (see `PhonePaths`) that ends not long before the span.
 
     Args:
         keywords: K of them.
@@ -42,22 +61,42 @@ class Scorer:
         self._firsts = np.cumsum([0] + [len(keyword.vectors) for keyword in keywords[:-1]])
         self._allowed = np.array([_allowed(keyword, lengths) for keyword in keywords])
         self._lengths = np.asarray(lengths)
+        self._keywords, self._paths = tuple(keywords), None
+        self._ways = np.zeros((0, len(keywords)), np.float32)
 
     def score(self, heard: Heard) -> Scores:
-        """Scores of the spans of a block."""
+        """Scores of the spans of a block, the next one of the stream."""
         ends, first = np.unique(heard.ends, return_index=True)
+        ways = self._follow(heard, ends)
         if not len(ends):
             empty = np.zeros((0, len(self._firsts)))
             return Scores(ends, empty.astype(np.float32), empty.astype(np.int64))
         each = heard.embeddings @ self.vectors.T
         best = np.maximum.reduceat(each, self._firsts, axis=1)
         place = np.searchsorted(self._lengths, heard.ends - heard.starts)
-        best = np.where(self._allowed[:, place].T, best, np.float32(-1.0))
+        allowed = self._allowed[:, place].T
+        best = np.where(allowed, best, np.float32(LOWEST_SCORE))
         scores = np.maximum.reduceat(best, first, axis=0)
+        scores = np.where(scores > LOWEST_SCORE, scores + ways, np.float32(LOWEST_SCORE))
         starts = np.zeros(scores.shape, np.int64)
         for row, span in enumerate(np.split(np.arange(len(heard.ends)), first[1:])):
             starts[row] = heard.starts[span[best[span].argmax(axis=0)]]
         return Scores(ends, scores, starts)
+
+    def _follow(self, heard: Heard, ends: np.ndarray) -> np.ndarray:
+        """What the phones before each end add to the scores, float32 [E, K] or 0."""
+        if heard.phones is None:
+            return np.float32(0.0)
+        if self._paths is None:
+            spoken = [[to_classes(said) for said in k.pronunciations] for k in self._keywords]
+            self._paths = PhonePaths(spoken)
+        first_frame = heard.first_frame - len(self._ways)
+        ways = np.concatenate([self._ways, self._paths.push(heard.phones)])
+        self._ways = ways[-PHONE_FRAMES:]
+        found = np.empty((len(ends), ways.shape[1]), np.float32)
+        for row, end in enumerate(ends - first_frame):
+            found[row] = ways[max(0, end - PHONE_FRAMES) : end].max(axis=0)
+        return np.float32(PHONE_WEIGHT) * np.maximum(found, np.float32(WORST_PHONES))
 
 
 def _allowed(keyword: Keyword, lengths: Sequence[int]) -> np.ndarray:
@@ -103,7 +142,7 @@ class Events:
         thresholds: Sequence[float],
         *,
         frame_s: float = 0.01,
-        refractory_s: float = 1.0,
+        refractory_s: float = REFRACTORY_S,
     ):
         self.names, self.thresholds = tuple(names), np.asarray(thresholds, np.float64)
         self.frame_s, self.refractory_s = frame_s, refractory_s

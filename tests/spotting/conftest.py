@@ -8,9 +8,10 @@ import tensorflow as tf
 from adml.audio.features import LogMel
 from adml.export import saved_model
 from adml.models.acoustic import AcousticEncoder
+from adml.models.ctc import FrameClassifier
 from adml.models.text import TextEncoder
 from adml.spotting.spotter import KeywordSpotter
-from adml.text.phonemes import SYMBOLS
+from adml.text.phonemes import NUM_PHONES, SYMBOLS
 
 WORDS = {"yes": ["Y", "EH1", "S"], "go on": ["G", "OW1", " ", "AA1", "N"], "odd": ["QQ"], "": []}
 
@@ -27,7 +28,8 @@ def run(tmp_path_factory):
     (folder / "config.yaml").write_text("seed: 1\n")
     with pytest.MonkeyPatch.context() as patch:  # tests/export checks the check
         patch.setattr(saved_model, "verify", lambda folder, *, tolerance: 0.0)
-        saved_model.export(acoustic, text, LogMel(), folder / "export")
+        heads = {"frame_classifier": FrameClassifier(NUM_PHONES, 12)}
+        saved_model.export(acoustic, text, LogMel(), folder / "export", **heads)
     return folder
 
 

@@ -10,6 +10,7 @@ from adml.errors import DataError, UsageError
 from adml.spotting.calibration import Background, listen_to_background
 from adml.spotting.detecting import Detector, detect_stream
 from adml.spotting.keyword_file import Keyword, KeywordFile
+from adml.spotting.scoring import LOWEST_SCORE
 
 RATE_HZ = 16000
 
@@ -27,7 +28,7 @@ def test_a_threshold_lets_as_many_events_through_as_are_allowed():
     low, high = stats.chi2.ppf(0.025, 4) / 2 / 2, stats.chi2.ppf(0.975, 6) / 2 / 2
     assert told["interval_per_hour"] == pytest.approx([low, high], abs=1e-4)
     assert told["content"] == "c" * 64 and told["recordings"] == 3
-    assert found["kw1"][0] == pytest.approx(-1.0) and found["kw1"][1]["events"] == 2
+    assert found["kw1"][0] == pytest.approx(LOWEST_SCORE) and found["kw1"][1]["events"] == 2
 
 
 def test_too_little_background_for_the_rate_lets_none_through():

@@ -7,7 +7,16 @@ import pytest
 
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.scoring import Events, Scorer, Scores
+from adml.spotting.scoring import (
+    LOWEST_SCORE,
+    PHONE_FRAMES,
+    PHONE_WEIGHT,
+    WORST_PHONES,
+    Events,
+    Scorer,
+    Scores,
+)
+from adml.text.phonemes import to_classes
 
 LENGTHS = (20, 40, 80)
 X, Y = np.array([[1.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)
@@ -56,6 +65,54 @@ def test_no_spans_no_scores():
     scores = Scorer([Keyword("x", X)], LENGTHS).score(none)
     assert scores.scores.shape == scores.starts.shape == (0, 1)
     assert list(Events(["x"], [0.5]).detect(scores, 1.0)) == []
+
+
+def log_phones(count, said):
+    """[count, 40]: the blank is likeliest by 5, but for the class said in a frame."""
+    phones = np.full((count, 40), -6.0, np.float32)
+    phones[:, -1] = -1.0
+    for frame, phone in said.items():
+        phones[frame, [phone, -1]] = -1.0, -6.0
+    return phones
+
+
+def test_phones_that_end_before_the_span_count():
+    b, iy = to_classes(["B", "IY1"])
+    scorer = Scorer([Keyword("be", X, (("B", "IY1"),)), Keyword("x", X)], LENGTHS)
+    spans = heard([(80, 100, 0), (100, 120, 0), (101, 121, 0)])
+    phones = log_phones(121, {90: b, 100: iy})
+    scores = scorer.score(spans._replace(phones=phones))
+    missing = PHONE_WEIGHT * -5.0 / 2  # one of the two phones
+    assert PHONE_FRAMES == 20
+    np.testing.assert_allclose(scores.scores[:, 0], [1 + missing, 1, 1 + missing], atol=1e-6)
+    np.testing.assert_allclose(scores.scores[:, 1], 1.0, atol=1e-6)
+
+
+def test_phones_are_followed_from_block_to_block():
+    b, iy = to_classes(["B", "IY1"])
+    phones = log_phones(60, {10: b, 35: iy, 50: iy})
+    spans = heard([(0, 20, 10), (20, 40, 20), (20, 60, 30)])
+    whole = Scorer([Keyword("be", X, (("B", "IY1"),))], LENGTHS).score(
+        spans._replace(phones=phones)
+    )
+    scorer, parts = Scorer([Keyword("be", X, (("B", "IY1"),))], LENGTHS), []
+    for place, (first, last) in enumerate([(0, 25), (25, 41), (41, 60)]):
+        one = [part[place : place + 1] for part in spans[:3]]
+        part = scorer.score(Heard(*one, first, phones[first:last], 0))
+        parts.append(part.scores)
+    np.testing.assert_array_equal(np.concatenate(parts), whole.scores)
+
+
+def test_bad_phones_take_no_more_than_the_worst():
+    phones = np.full((100, 40), -1000.0, np.float32)
+    phones[:, 3] = 0.0
+    spans = heard([(80, 100, 0), (20, 100, 0)])._replace(phones=phones)
+    scores = Scorer([Keyword("be", X, (("B", "IY1"),))], LENGTHS).score(spans).scores
+    np.testing.assert_allclose(scores, [[1 + PHONE_WEIGHT * WORST_PHONES]], atol=1e-6)
+    long = spans._replace(starts=spans.starts[1:], ends=spans.ends[1:])
+    long = long._replace(embeddings=spans.embeddings[1:])
+    none = Scorer([Keyword("be", X, (("B", "IY1"),))], LENGTHS).score(long).scores
+    assert none == pytest.approx(LOWEST_SCORE)
 
 
 def block(ends, *rows):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from adml.audio.decoding import decode
-from adml.data.sets import read_clips
-from adml.errors import AudioError, DataError
+from adml.data.sets import open_recordings, read_clips
+from adml.errors import DataError
 from adml.evaluation.records import environment, now
-from adml.evaluation.spotting import LIMITS_PER_HOUR, Noise, Spoken, Spotted, spot
+from adml.evaluation.spotting import LIMITS_PER_HOUR, Noise, Read, Spoken, Spotted, spot
+from adml.experiment import default_cache
 from adml.spotting.engine import SpotterEngine
 from adml.spotting.enrolment import enrol
 from adml.spotting.keyword_file import KeywordFile
@@ -31,6 +31,7 @@ class SpottingTest:
     Args:
         clips: where keywords are said.
         background: paths of recordings that say none of them.
+        read: reads a recording.
         noise: recordings of noise.
         snr_db: ratios at which all is heard besides clean.
         seed: of the draws.
@@ -38,6 +39,7 @@ class SpottingTest:
 
     clips: tuple[Spoken, ...]
     background: tuple[str, ...]
+    read: Read
     noise: tuple[np.ndarray, ...] = ()
     snr_db: tuple[float, ...] = ()
     seed: int = 0
@@ -49,7 +51,7 @@ class SpottingTest:
 
     def run(self, engine: Callable) -> dict[str, Spotted]:
         """Let an engine hear it, by condition."""
-        given = (engine, self.clips, self.background, decode)
+        given = (engine, self.clips, self.background, self.read)
         found = {CLEAN: spot(*given, seed=self.seed)}
         for snr_db in self.snr_db:
             noise = Noise(self.noise, snr_db, self.seed)
@@ -60,6 +62,7 @@ class SpottingTest:
 def make_test(
     clips: Path, background: Path, noise: Path | None = None, *, snr_db: Sequence[float] = (),
     keywords: Sequence[str] | None = None, seed: int = 0, limit: int | None = None,
+    cache: Path | None = None,
 ) -> SpottingTest:  # fmt: skip
     """Read the sets; recordings that cannot be decoded, or say a keyword, are told and left out.
 
@@ -71,6 +74,7 @@ def make_test(
         keywords: those of the clips that are tested; all where None.
         seed: of the draws.
         limit: take so many clips and recordings, drawn; None: all.
+        cache: folder for decoded speech.
 
     Raises:
         DataError: a set is missing or nothing is left of it.
@@ -89,25 +93,23 @@ def make_test(
     if limit is not None:
         said, quiet = ([given[i] for i in sorted(rng.permutation(len(given))[:limit])]
                        for given in (said, quiet))  # fmt: skip
-    said = [clip for clip in said if _is_audio(clip.path)]
-    quiet = [path for path in quiet if _is_audio(path)]
     if not said or not quiet:
         raise DataError(
             f"There is nothing to spot. Expected: clips of {', '.join(sorted(wanted)) or 'words'} "
             f"in {clips}, and speech in {background}. Received: {len(said)} and {len(quiet)}."
         )
-    sounds = tuple(decode(path, allow_silence=True) for path in read_clips(noise).path) if noise \
-        else ()  # fmt: skip
-    return SpottingTest(tuple(said), tuple(quiet), sounds, tuple(snr_db), seed)
-
-
-def _is_audio(path: str) -> bool:
-    try:
-        decode(path)
-    except AudioError as error:
-        logger.warning("Left out. %s", error)
-        return False
-    return True
+    decoded = (cache or default_cache()) / "pcm"
+    heard = open_recordings([clip.path for clip in said], decoded)
+    apart = open_recordings(quiet, decoded)
+    sounds = open_recordings(list(read_clips(noise).path), decoded) if noise else None
+    return SpottingTest(
+        tuple(clip for clip in said if clip.path in heard),
+        tuple(path for path in quiet if path in apart),
+        lambda path: (heard if path in heard else apart).read(path),
+        tuple(sounds.read(path) for path in sounds.paths) if sounds else (),
+        tuple(snr_db),
+        seed,
+    )
 
 
 def text_keywords(spotter: KeywordSpotter, keywords: Sequence[str]) -> KeywordFile:

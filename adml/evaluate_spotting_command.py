@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from adml.arguments import positive, seed, write_json
+from adml.arguments import cache_option, positive, seed, write_json
 from adml.detect_command import number, spotting_verb
 
 NAME = "evaluate spotting"
@@ -37,6 +37,7 @@ def add_evaluate_spotting(verbs) -> None:
         "--pocketsphinx", action="store_true", help="PocketSphinx beside it (extra benchmark)"
     )
     parser.add_argument("--seed", type=seed, default=0)
+    cache_option(parser)
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the curves")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -58,6 +59,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         keywords=[keyword.name for keyword in keywords.keywords] if keywords else None,
         seed=arguments.seed,
         limit=arguments.limit,
+        cache=arguments.cache,
     )
     told, found = evaluate_spotting(
         arguments.model, test, keywords=keywords, pocketsphinx=arguments.pocketsphinx

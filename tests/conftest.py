@@ -187,3 +187,27 @@ def tiny_run(tmp_path_factory, tiny_overrides, speech_cache) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     with thin(), run_eagerly():
         return train(load_config(None, tiny_overrides), folder, cache=speech_cache)
+
+
+@pytest.fixture(scope="session")
+def tiny_export(tmp_path_factory) -> Path:
+    """A run folder with an exported model, too small to be any good."""
+    from adml.audio.features import LogMel
+    from adml.export import saved_model
+    from adml.models.acoustic import AcousticEncoder
+    from adml.models.ctc import FrameClassifier
+    from adml.models.text import TextEncoder
+    from adml.text.phonemes import NUM_PHONES, SYMBOLS
+
+    tf.random.set_seed(2)
+    acoustic = AcousticEncoder(channels=8, embedding_dim=12, dilations=(2,), scale=2, bottleneck=8)
+    text = TextEncoder(len(SYMBOLS) + 1, embedding_dim=12, units=6, num_layers=1)
+    acoustic(tf.random.normal([2, 9, 40]), tf.constant([9, 5]), training=True)
+    text(tf.ones([2, 3], tf.int32), tf.constant([3, 2]))
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "config.yaml").write_text("seed: 1\n")
+    heads = {"frame_classifier": FrameClassifier(NUM_PHONES, 12)}
+    with pytest.MonkeyPatch.context() as patch:  # tests/export checks the check
+        patch.setattr(saved_model, "verify", lambda folder, *, tolerance: 0.0)
+        saved_model.export(acoustic, text, LogMel(), folder / "export", **heads)
+    return folder

@@ -8,34 +8,13 @@ import json
 import numpy as np
 import pytest
 import soundfile
-import tensorflow as tf
 
-from adml.audio.features import LogMel
 from adml.cli import main
 from adml.errors import DataError, UsageError
 from adml.evaluate_spotting import make_test
 from adml.evaluation.spotting_plot import curve
-from adml.export import saved_model
-from adml.models.acoustic import AcousticEncoder
-from adml.models.text import TextEncoder
-from adml.text.phonemes import SYMBOLS
 
 RATE_HZ = 16000
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """An export that is too small to be any good."""
-    tf.random.set_seed(3)
-    acoustic = AcousticEncoder(channels=8, embedding_dim=12, dilations=(2,), scale=2, bottleneck=8)
-    text = TextEncoder(len(SYMBOLS) + 1, embedding_dim=12, units=6, num_layers=1)
-    acoustic(tf.random.normal([2, 9, 40]), tf.constant([9, 5]), training=True)
-    text(tf.ones([2, 3], tf.int32), tf.constant([3, 2]))
-    folder = tmp_path_factory.mktemp("model")
-    with pytest.MonkeyPatch.context() as patch:  # tests/export checks the check
-        patch.setattr(saved_model, "verify", lambda folder, *, tolerance: 0.0)
-        saved_model.export(acoustic, text, LogMel(), folder / "export")
-    return folder
 
 
 def make_set(folder, texts, seconds):
@@ -82,8 +61,8 @@ def test_what_is_missing_is_told(sets):
         make_test(sets / "clips", sets / "speech", keywords=["jukebox"])
 
 
-def test_the_command(model, sets, tmp_path, capsys):
-    given = ["--model", model, "--clips", sets / "clips", "--background", sets / "speech"]
+def test_the_command(tiny_export, sets, tmp_path, capsys):
+    given = ["--model", tiny_export, "--clips", sets / "clips", "--background", sets / "speech"]
     more = ["--noise", sets / "noise", "--snr", "10", "--record", tmp_path / "record.json",
             "--plot", tmp_path / "det.png", "--json"]  # fmt: skip
     assert main(["evaluate", "spotting", *map(str, given + more)]) == 0

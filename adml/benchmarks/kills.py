@@ -17,10 +17,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from adml.benchmarks.noise import make_noise_corpus
-from adml.config import Config, dump_config, load_config
+from adml.benchmarks.noise import make_noise_corpus, noise_config
+from adml.config import Config, dump_config
 from adml.errors import NumericError
-from adml.evaluation.records import git_state, package_versions
 
 logger = logging.getLogger(__name__)
 
@@ -75,16 +74,12 @@ def kill_benchmark(kills: int = 20, *, steps: int = 40, seed: int = 0) -> dict:
             logger.info("%s", told[-1])
         _finish(place, "killed")
         compared = _compare(place / "straight", place / "killed", steps)
-    commit, dirty = git_state(Path(__file__).parent)
     return {
         "kills": told,
         "killed": sum(one["killed"] for one in told),
         "within_a_save": sum(one["half_written"] for one in told),
         "steps": steps,
         **compared,
-        "commit": commit,
-        "dirty": dirty,
-        "versions": package_versions(),
     }
 
 
@@ -194,11 +189,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _config(root: Path, steps: int) -> Config:
     """Small batches, run eagerly, so that most of the time is not spent on tracing a graph."""
-    config = load_config()
+    config = noise_config(root, 4)
     return replace(
         config,
-        data=replace(config.data, root=str(root), max_words=1, min_seconds=0.25),
-        batches=replace(config.batches, keywords=4, keyword_classes=6),
+        batches=replace(config.batches, keyword_classes=6),
         model=replace(config.model, text_units=8),
         training=replace(
             config.training,

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from adml.benchmarks.memory import peak_mb
-from adml.errors import DataError
+from adml.errors import DataError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def sizes_benchmark(sizes: Sequence[int], *, steps: int = 4) -> dict:
     seconds of audio, and one that grows with the cells of text phonemes by audio phonemes.
 
     Args:
-        sizes: five batch sizes B, rising.
+        sizes: batch sizes B, five of them, each at least 4 and each once.
         steps: of each.
 
     Returns:
@@ -160,8 +160,14 @@ def sizes_benchmark(sizes: Sequence[int], *, steps: int = 4) -> dict:
         `seconds_model`, `mb_model`: the three coefficients.
 
     Raises:
+        UsageError: a size is too small, or stands there twice.
         DataError: a size could not be measured.
     """
+    if min(sizes) < 4 or len(set(sizes)) < len(sizes):
+        raise UsageError(
+            "The batch sizes are wrong. Expected: each at least 4, two keywords of two utterances, "
+            f"and each once. Received: {', '.join(map(str, sizes))}."
+        )
     rows = []
     for size in tqdm(sizes, "sizes", unit="size", disable=None):
         row = _in_a_process({"keywords": size // 2, "steps": steps}, {})

@@ -98,7 +98,8 @@ class KeywordFile:
         path = Path(path)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            part.write_text(json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False))
+            text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+            part.write_text(text, encoding="utf-8")
             os.replace(part, path)
         except OSError as error:
             raise UsageError(

@@ -29,7 +29,7 @@ class Watch:
 
     def __init__(self, folder: str | Path, *, start_step: int):
         self._rows = Rows(Path(folder) / WARNINGS, start_step=start_step)
-        self._said = {row["kind"] for row in _read(Path(folder) / WARNINGS)}
+        self._said = {row.get("kind") for row in _read(Path(folder) / WARNINGS)}
         self._series: dict[str, deque[float]] = {}
         self._first: dict[str, np.ndarray] = {}
         metrics = Path(folder) / "metrics.csv"

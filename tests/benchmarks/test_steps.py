@@ -9,7 +9,7 @@ import pytest
 
 from adml.benchmarks import steps
 from adml.benchmarks.steps import format_kinds, format_sizes, kinds_benchmark, sizes_benchmark
-from adml.errors import DataError
+from adml.errors import DataError, UsageError
 
 
 def answer(keywords: int, scale: float = 1.0) -> dict:
@@ -87,3 +87,9 @@ def test_a_small_measurement(thin_encoders, eagerly):
     assert found["first_seconds"] > 0 and found["seconds"][0] > 0
     assert found["batch_size"] == 4 and 1.0 < found["audio_seconds"] < 6.0
     assert found["peak_mb"] > 100 and found["classes"] > 100
+
+
+@pytest.mark.parametrize("sizes", [(1, 8, 16, 32, 64), (64, 8, 64, 16, 32)])
+def test_sizes_that_cannot_be_fitted_are_refused(sizes):
+    with pytest.raises(UsageError, match=f"Received: {', '.join(map(str, sizes))}"):
+        sizes_benchmark(sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -17,11 +18,24 @@ from adml.errors import ConfigError
 
 Dataclass = TypeVar("Dataclass")
 
+LARGEST_BYTES = 1 << 16
+"""Of a file; the largest here has 6 KB, and this one is read in a second or two."""
+
 _FLOAT = re.compile(r"^[-+]?(\d[\d_]*)(\.[\d_]*)?([eE][-+]?\d+)?$|^[-+]?\.\d+([eE][-+]?\d+)?$")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe loader that refuses duplicate keys and reads `1e-3` as a number."""
+    """Safe loader that refuses duplicate keys and aliases, and reads `1e-3` as a number."""
+
+    def compose_node(self, parent, index):
+        """Refuse an alias: a few nested ones make more values than memory holds."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise ConfigError(
+                f"Alias *{event.anchor} in line {event.start_mark.line + 1}. Expected: values "
+                "written out."
+            )
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node, deep=False):
         """Refuse a key that occurs twice; plain YAML keeps the last one silently."""
@@ -72,20 +86,30 @@ def parse_yaml(text: str, *, source: str) -> Any:
         source: name of the file for messages.
 
     Raises:
-        ConfigError: the text is not YAML, or a key occurs twice.
+        ConfigError: the text is not YAML, a key occurs twice, or there is an alias.
     """
     try:
         return yaml.load(text, Loader=_StrictLoader)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise ConfigError(f"{source} is nested too deep. Expected: a few levels.") from None
+    except (yaml.YAMLError, ValueError, ArithmeticError, LookupError, TypeError,
+            AttributeError) as error:  # fmt: skip
+        # PyYAML lets through what Python says of a date, number or tag that cannot be made.
         raise ConfigError(f"{source} is not YAML: {error}") from None
 
 
 def read_text(path: str | Path) -> str:
-    """Read a configuration file; a missing or unreadable one is a ConfigError."""
+    """Read a configuration file; a missing, unreadable or huge one is a ConfigError."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise ConfigError(
+                f"Configuration {path} is too large. Expected: at most {LARGEST_BYTES} bytes."
+            )
+        return content.decode("utf-8")
     except OSError as error:
         raise ConfigError(
             f"Cannot read configuration {path}: {error.strerror}. Expected: a YAML file."
@@ -138,7 +162,8 @@ def _convert(kind: Any, value: Any, path: str, metadata: typing.Mapping[str, Any
     if origin is tuple:
         return _convert_tuple(typing.get_args(kind), value, path, metadata)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with contextlib.suppress(OverflowError):
+            value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ConfigError(
             f"{path} has the wrong type. Expected: {kind.__name__}. Received: {value!r}."

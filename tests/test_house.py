@@ -199,6 +199,43 @@ def test_manners(module):
     assert not wrong, f"{name_of(module)}: {wrong}"
 
 
+RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "jsonpickle", "joblib"}
+RUNS_WHAT_IT_IS_GIVEN = re.compile(
+    r"^(eval|exec|compile|__import__|os\.(system|popen)|.*\.(extractall|unpack_archive)"
+    r"|yaml\.(unsafe|full)_load(_all)?|yaml\.load_all)$"
+)
+
+
+def test_rule_of_what_is_run():
+    for called in (
+        "eval",
+        "os.system",
+        "tar.extractall",
+        "yaml.unsafe_load",
+        "shutil.unpack_archive",
+    ):
+        assert RUNS_WHAT_IT_IS_GIVEN.match(called)
+    for called in ("re.compile", "model.evaluate", "yaml.safe_load", "archive.extract"):
+        assert not RUNS_WHAT_IT_IS_GIVEN.match(called)
+
+
+def test_nothing_that_is_read_is_run(module):
+    """No pickle, no evaluated text, no YAML but by safe loaders, no archive but by our checks."""
+    wrong = sorted({name.split(".")[0] for _, name in imports_of(module)} & RUNS_CODE)
+    for node in ast.walk(tree_of(module)):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if RUNS_WHAT_IT_IS_GIVEN.match(called) or given.get("shell", "False") != "False":
+            wrong.append((node.lineno, called))
+        if called == "np.load" and given.get("allow_pickle") != "False":
+            wrong.append((node.lineno, "np.load without allow_pickle=False"))
+        if called == "yaml.load" and given.get("Loader") != "_StrictLoader":
+            wrong.append((node.lineno, "yaml.load by another loader than the strict one"))
+    assert not wrong, f"{name_of(module)}: {wrong}"
+
+
 def test_size(module):
     lines = module.read_text(encoding="utf-8").count("\n")
     assert lines <= LONGEST_MODULE, f"{name_of(module)} has {lines} lines; split it"

@@ -15,8 +15,10 @@ from adml.audio.faults import audio_error
 
 RATES_HZ = (4000, 384000)
 MAX_CHANNELS = 64
-# Chosen: longer recordings are cut by their owner; the limit bounds memory (2.8 GB at 48 kHz).
+# Chosen: longer recordings are cut by their owner.
 MAX_SECONDS = 4 * 3600
+# Chosen: as long at 48 kHz. It bounds memory whatever the rate is: 2.8 GB, twice that for a moment.
+MAX_FRAMES = MAX_SECONDS * 48000
 # No supported codec yields more frames from a byte: an Opus packet of 2 bytes lasts 120 ms, a
 # Vorbis packet of 2 bytes 4,096 frames, a FLAC frame of 10 bytes 65,535 frames.
 MAX_FRAMES_PER_BYTE = 8192
@@ -102,6 +104,28 @@ def check_duration(seconds: float, name: str) -> None:
             f"at most {MAX_SECONDS} s",
             f"{seconds:.0f} s",
             "Cut it into shorter files.",
+        )
+
+
+def check_frames(frames: float, sample_rate_hz: int, name: str) -> None:
+    """Refuse a number of frames that is nothing, too long, or more than memory is meant for.
+
+    Args:
+        frames: promised or decoded.
+        sample_rate_hz: their rate.
+        name: what messages call the file.
+
+    Raises:
+        AudioError: out of bounds.
+    """
+    check_duration(frames / sample_rate_hz, name)
+    if frames > MAX_FRAMES:
+        raise audio_error(
+            name,
+            "is too long for its sampling rate",
+            f"at most {MAX_FRAMES} frames",
+            f"{frames:.0f} frames",
+            "Cut it into shorter files, or lower its rate.",
         )
 
 

@@ -82,7 +82,7 @@ def decode(
     container = containers.inspect(data, name)
     with _open(container, name) as sound:
         rate, channels, declared = sound.samplerate, sound.channels, sound.frames
-        containers.check_rate_and_channels(rate, channels, name)
+        _check_form(sound, container, name)
         samples = _decode_natively(container, name) if decoder == "tensorflow_io" else None
         if samples is None:
             samples = _decode_blocks(sound, container, name)
@@ -110,7 +110,7 @@ def probe(source: AudioSource) -> AudioInfo:
     data, name = _read(source)
     container = containers.inspect(data, name)
     with _open(container, name) as sound:
-        containers.check_rate_and_channels(sound.samplerate, sound.channels, name)
+        _check_form(sound, container, name)
         return AudioInfo(sound.samplerate, sound.channels, sound.frames, container.format)
 
 
@@ -200,6 +200,13 @@ def _refused(container: containers.Container, name: str, error: Exception):
     )
 
 
+def _check_form(sound: soundfile.SoundFile, container: containers.Container, name: str) -> None:
+    """Rate, channels and promised frames within bounds, before anything is decoded."""
+    containers.check_rate_and_channels(sound.samplerate, sound.channels, name)
+    if container.seconds is not None:
+        containers.check_frames(container.seconds * sound.samplerate, sound.samplerate, name)
+
+
 def _decode_blocks(
     sound: soundfile.SoundFile, container: containers.Container, name: str
 ) -> np.ndarray:
@@ -209,7 +216,7 @@ def _decode_blocks(
         while len(block := sound.read(BLOCK_FRAMES, dtype="float32", always_2d=True)):
             blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1))
             total += len(block)
-            containers.check_duration(total / sound.samplerate, name)
+            containers.check_frames(total, sound.samplerate, name)
     except (soundfile.SoundFileError, RuntimeError) as error:
         raise _refused(container, name, error) from error
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
@@ -236,7 +243,7 @@ def _check_count(
         promised = int(container.seconds * rate + 1e-6)
     elif declared < containers.MAX_SECONDS * rate:
         promised = declared
-    containers.check_duration(count / rate, name)
+    containers.check_frames(count, rate, name)
     if count < promised:
         raise audio_error(
             name,

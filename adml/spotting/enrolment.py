@@ -10,6 +10,7 @@ from adml.errors import AudioError, TextError, UsageError
 from adml.spotting.keyword_file import Keyword
 from adml.spotting.scoring import FRAMES_PER_PHONE
 from adml.spotting.spotter import KeywordSpotter
+from adml.text.normalisation import quote
 
 FEWEST_PHONES = 3
 """Fewer are part of too many words, chosen."""
@@ -47,7 +48,8 @@ def enrol(
         fewest_phones: fewer are refused.
 
     Raises:
-        TextError: the text cannot be pronounced, or is too short or too long to be found.
+        TextError: the text cannot be pronounced, is too short or too long to be found, or holds
+            what cannot be printed.
         AudioError: a recording has too little speech, or says something else.
         UsageError: there is neither text nor recording, or no name.
     """
@@ -56,6 +58,11 @@ def enrol(
         raise UsageError(
             "There is nothing to enrol. Expected: a text, or recordings and a name for them "
             "(--name). Received: neither."
+        )
+    if not name.isprintable():
+        raise TextError(
+            f"The name {quote(name)} cannot be shown. Expected: characters to print. Received: "
+            "some that are not. Type it anew, or give another (--name)."
         )
     spoken = [tuple(symbols) for symbols in pronunciations]
     if text and not spoken:

@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from adml.errors import DataError, UsageError
+from adml.errors import AdmlError, DataError, UsageError
+from adml.text.phonemes import to_classes
 
 FORM = 1
 """Version of the file's form."""
 
-LARGEST_BYTES = 64 << 20
+LARGEST_BYTES = 4 << 20
+"""Some 900 keywords; the most harmful file of that size is refused in two seconds."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,24 @@ class KeywordFile:
             told = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
             if told["form"] != FORM:
                 raise ValueError(f"form {told['form']!r}")
-            if not isinstance(told["model"], str):
+            if not isinstance(told["model"], str) or not told["model"].isprintable():
                 raise ValueError("a model that is no text")
-            return cls(told["model"], tuple(_keyword(values) for values in told["keywords"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, UsageError) as error:
-            said = error.strerror if isinstance(error, OSError) else f"{error}"
+            found = cls(told["model"], tuple(_keyword(values) for values in told["keywords"]))
+            if len({keyword.vectors.shape[1] for keyword in found.keywords}) > 1:
+                raise ValueError("keywords whose vectors differ in length")
+            return found
+        except (OSError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError,
+                AdmlError) as error:  # fmt: skip
+            said = error.strerror if isinstance(error, OSError) else _shorten(f"{error}")
             raise DataError(
                 f"{path} cannot be used as a keyword file. Expected: a file of `adml enroll`. "
                 f"Received: {said or type(error).__name__}. Enrol the keywords again."
             ) from error
+
+
+def _shorten(text: str, longest: int = 200) -> str:
+    """A text that may be as long as its file, cut for a message."""
+    return text if len(text) <= longest else text[:longest] + "..."
 
 
 def _refuse(constant: str) -> float:
@@ -152,6 +163,11 @@ def _keyword(values: dict[str, Any]) -> Keyword:
     if threshold is not None and not (type(threshold) in (int, float) and
                                       math.isfinite(threshold)):  # fmt: skip
         raise ValueError(f"the threshold {threshold!r} of {name!r}")
-    spoken = tuple(tuple(map(str, symbols)) for symbols in values["pronunciations"])
-    recordings, calibration = int(values["recordings"]), dict(values["calibration"])
+    spoken = tuple(tuple(symbols) for symbols in values["pronunciations"])
+    if not all(to_classes(symbols) for symbols in spoken):
+        raise ValueError(f"an empty pronunciation of {name!r}")
+    recordings, calibration = values["recordings"], dict(values["calibration"])
+    if type(recordings) is not int or recordings < 0:
+        raise ValueError(f"the number of recordings {recordings!r} of {name!r}")
+    json.dumps(calibration, allow_nan=False, ensure_ascii=False).encode()  # can be written again
     return Keyword(name, vectors, spoken, recordings, threshold, calibration)

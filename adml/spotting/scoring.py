@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adml.errors import DataError
 from adml.metrics.detection import REFRACTORY_S
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
@@ -65,12 +66,22 @@ class Scorer:
         self._ways = np.zeros((0, len(keywords)), np.float32)
 
     def score(self, heard: Heard) -> Scores:
-        """Scores of the spans of a block, the next one of the stream."""
+        """Scores of the spans of a block, the next one of the stream.
+
+        Raises:
+            DataError: the keywords' vectors have another length than the model's.
+        """
         ends, first = np.unique(heard.ends, return_index=True)
         ways = self._follow(heard, ends)
         if not len(ends):
             empty = np.zeros((0, len(self._firsts)))
             return Scores(ends, empty.astype(np.float32), empty.astype(np.int64))
+        if heard.embeddings.shape[1] != self.vectors.shape[1]:
+            raise DataError(
+                "The keywords do not fit the model. Expected: vectors of "
+                f"{heard.embeddings.shape[1]} numbers. Received: {self.vectors.shape[1]}. Enrol "
+                "them again."
+            )
         each = heard.embeddings @ self.vectors.T
         best = np.maximum.reduceat(each, self._firsts, axis=1)
         place = np.searchsorted(self._lengths, heard.ends - heard.starts)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +19,7 @@ from adml.spotting.enrolment import enrol
 from adml.spotting.keyword_file import KeywordFile
 
 RATE_HZ = 16000
+MUTATIONS = Path(__file__).parents[1] / "hostile" / "mutations.py"
 
 
 def wave(seconds=1.3, seed=0):
@@ -139,6 +142,18 @@ def test_a_bad_recording_is_passed_over(adml, file, tmp_path):
     given = [tmp_path / "bad.wav", tmp_path / "good.wav", tmp_path / "none.wav"]
     code, out, err = adml("detect", "-k", file, *given, "--threshold", "-1")
     assert code == 3 and "bad.wav" in err and "none.wav" in err and "good.wav" in out
+
+
+def test_damaged_recordings_are_heard_or_named(adml, file, tmp_path):
+    made = subprocess.run([sys.executable, MUTATIONS, "0", "48", tmp_path / "made"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    rows = map(json.loads, made.stdout.splitlines())
+    ended = {f"{row['number']}.wav": row["ended"] for row in rows if "ended" in row}
+    code, out, err = adml("detect", "-k", file, tmp_path / "made", "--threshold", "-1", "--json")
+    named = {line.split(" ")[1].split("/")[-1] for line in err.splitlines() if "Expected" in line}
+    heard = {json.loads(line)["source"].split("/")[-1] for line in out.splitlines()}
+    assert code == 3 and named == {name for name, how in ended.items() if how == "refused"}
+    assert len(heard) > 5 and heard <= {name for name, how in ended.items() if how == "decoded"}
 
 
 @pytest.mark.parametrize(

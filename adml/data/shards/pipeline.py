@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
-import pickle
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from adml.data.corpora.tables import Line
+from adml.data.shards.plan import Planned
 from adml.data.shards.writing import Job, make_shard
 from adml.errors import UsageError
 
@@ -39,11 +41,22 @@ def make_in_pipeline(work: Iterable[Job], options: Sequence[str]) -> None:
 
 
 def _written(job: Job) -> Path:
-    placed = dataclasses.replace(job, source=job.source.absolute(), target=job.target.absolute())
     file = job.target.with_name(job.target.name + ".job").absolute()
-    file.write_bytes(pickle.dumps(placed))
+    told = dataclasses.asdict(job)
+    told |= {name: str(told[name].absolute()) for name in ("source", "target")}
+    file.write_text(json.dumps(told), encoding="ascii")
     return file
 
 
 def _make(file: str) -> bool:
-    return make_shard(pickle.loads(Path(file).read_bytes()))
+    return make_shard(_read(Path(file)))
+
+
+def _read(file: Path) -> Job:
+    told = json.loads(file.read_text(encoding="ascii"))
+    planned = tuple(
+        Planned(Line(**row["line"]), row["fault"], tuple(Line(**word) for word in row["words"]))
+        for row in told["planned"]
+    )
+    columns, word_columns = tuple(told["columns"]), tuple(told["word_columns"])
+    return Job(Path(told["source"]), Path(told["target"]), columns, word_columns, planned)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from adml.arguments import positive, write_json
+from adml.arguments import cache_option, positive, seed, write_json
 from adml.detect_command import add_detect, files_of, number, spotting_verb
 from adml.errors import AdmlError, AudioError, UsageError
 
@@ -17,6 +17,7 @@ def add_spotting(verbs) -> None:
     """Add the verbs to those of the program."""
     _add_enroll(verbs)
     _add_calibrate(verbs)
+    _add_cohort(verbs)
     add_detect(verbs)
 
 
@@ -46,13 +47,56 @@ def _add_calibrate(verbs) -> None:
     parser = spotting_verb(verbs, "calibrate", text, calibrate)
     parser.add_argument("keywords", type=Path, metavar="FILE", help="of `adml enroll`")
     parser.add_argument(
-        "--background", nargs="+", required=True, metavar="AUDIO",
-        help="files and folders in which no keyword is said, an hour or more",
+        "--background", nargs="+", metavar="AUDIO",
+        help="files and folders in which no keyword is said, an hour or more (default: the "
+        "cohort of the model, which tells less surely)",
     )  # fmt: skip
     parser.add_argument(
         "--false-alarms-per-hour", type=number, default=0.5, metavar="X", help="default: 0.5"
     )
     parser.add_argument("--json", action="store_true", help="print thresholds as JSON")
+
+
+def _add_cohort(verbs) -> None:
+    text = "Make the cohort of a model: speech by which keywords are calibrated without background."
+    parser = spotting_verb(verbs, "cohort", text, cohort)
+    parser.add_argument(
+        "--voices", type=Path, required=True, metavar="SET", help="a set of speech of many voices"
+    )
+    parser.add_argument(
+        "--background", type=Path, required=True, metavar="SET",
+        help="a set of other speech, two hours or more, in which false alarms are counted",
+    )  # fmt: skip
+    parser.add_argument(
+        "--words", type=positive, default=200, metavar="N", help="words to fit it with"
+    )
+    parser.add_argument("--minutes", type=number, default=3.0, metavar="M", help="of voices")
+    parser.add_argument("--seed", type=seed, default=0)
+    cache_option(parser)
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+
+
+def cohort(arguments: argparse.Namespace) -> int:
+    """Write the cohort into the export and print what is to be expected of it."""
+    from adml.make_cohort import make_cohort
+
+    path, made = make_cohort(
+        arguments.model, arguments.voices, arguments.background, words=arguments.words,
+        minutes=arguments.minutes, seed=arguments.seed, cache=arguments.cache,
+    )  # fmt: skip
+    names = ("per_hour", "height", "low", "high")
+    columns = (made.table.rates, made.table.heights, made.table.low, made.table.high)
+    rows = [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
+    if arguments.json:
+        write_json({"path": str(path), "words": made.table.words, "table": rows})
+    else:
+        lines = [
+            f"{row['per_hour']:g} an hour: {row['height']:.2f} spreads above the mean; nine of ten "
+            f"words had {row['low']:.2f} to {row['high']:.2f} times as many"
+            for row in rows
+        ]
+        sys.stdout.write("\n".join([*lines, str(path)]) + "\n")
+    return 0
 
 
 def enroll(arguments: argparse.Namespace) -> int:
@@ -133,12 +177,18 @@ def calibrate(arguments: argparse.Namespace) -> int:
     """Write thresholds into the file and print them; a bad recording is named and left out."""
     from adml.audio.decoding import decode
     from adml.spotting.calibration import listen_to_background
+    from adml.spotting.cohort import read_cohort
     from adml.spotting.keyword_file import KeywordFile
     from adml.spotting.spotter import KeywordSpotter
 
     keywords, code = KeywordFile.read(arguments.keywords), 0
     spotter = KeywordSpotter.load(arguments.model)
     keywords.require_model(spotter.model)
+    if not arguments.background:
+        found = read_cohort(arguments.model).thresholds(
+            spotter, keywords, arguments.false_alarms_per_hour
+        )
+        return _calibrated(arguments, keywords, found)
 
     def recordings():
         nonlocal code
@@ -150,7 +200,11 @@ def calibrate(arguments: argparse.Namespace) -> int:
                 code = error.exit_code
 
     heard = listen_to_background(spotter, keywords, recordings())
-    found = heard.thresholds(arguments.false_alarms_per_hour)
+    return _calibrated(arguments, keywords, heard.thresholds(arguments.false_alarms_per_hour), code)
+
+
+def _calibrated(arguments: argparse.Namespace, keywords, found: dict, code: int = 0) -> int:
+    """Write and print thresholds."""
     keywords.with_thresholds(found).write(arguments.keywords)
     told = [
         {"keyword": name, "threshold": threshold} | calibration
@@ -164,6 +218,12 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _threshold_line(row: dict) -> str:
+    if "cohort" in row:
+        low, high = row["expected_per_hour"]
+        return (
+            f"{row['keyword']}: {row['threshold']:.3f}, by the cohort; nine of ten words had "
+            f"{low:.2f} to {high:.2f} false alarms an hour\n"
+        )
     low, high = row["interval_per_hour"]
     return (
         f"{row['keyword']}: {row['threshold']:.3f}, {row['events']} false alarms in "

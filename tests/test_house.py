@@ -47,6 +47,7 @@ FLOORS = {
     "run_folder": 4,
     "run_report": 4,
     "evaluate_spotting": 4,
+    "make_cohort": 4,
     "training": 3,
     "evaluation": 3,
     "export": 3,

@@ -65,6 +65,11 @@ class Dictionary:
         """Tells whether the word, in small letters, is in the CMU dictionary or a homograph."""
         return word in self._engine.cmu or word in self._engine.homograph2features
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of the CMU dictionary that are letters alone, sorted."""
+        return tuple(sorted(word for word in self._engine.cmu if word.isalpha()))
+
     def look_up(self, word: str) -> tuple[str, ...]:
         """Returns the pronunciation of a word that is in the dictionary.
 

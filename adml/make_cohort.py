@@ -1,19 +1,31 @@
-"""The cohort of a model: heard, and fitted with words that nobody says."""
+"""The cohort of a model: heard, and fitted with words that are said elsewhere and that are not."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from adml.audio.decoding import SAMPLE_RATE_HZ
-from adml.data.sets import open_recordings, read_clips
+from adml.data.sets import open_recordings, read_clips, read_words
+from adml.data.words import WordTable
 from adml.errors import DataError, TextError
 from adml.experiment import default_cache
-from adml.spotting.calibration import listen_to_background
+from adml.spotting.advice import distance_to_others
+from adml.spotting.calibration import Background
 from adml.spotting.cohort import COHORT, Cohort, hear_cohort
 from adml.spotting.enrolment import enrol
+from adml.spotting.forecast import (
+    FORECAST_PER_HOUR,
+    Forecast,
+    count_words,
+    describe,
+    fit_forecast,
+)
 from adml.spotting.keyword_file import Keyword, KeywordFile
 from adml.spotting.spotter import KeywordSpotter, find_export
 from adml.text.dictionary import load_dictionary
@@ -22,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 FEWEST_PHONES = 4
 """Of the words that the cohort is fitted with, chosen."""
+
+FEWEST_UTTERANCES = 5
+"""Of a word whose misses the forecast is fitted to, chosen."""
 
 PIECE_S = 5.0
 
@@ -35,8 +50,9 @@ def make_cohort(
     Args:
         model: run folder or export folder.
         voices: a set of speech, of which `minutes` are heard in pieces of `PIECE_S`.
-        background: a set of other speech, for the false alarms of words that are not said in it.
-        words: how many, drawn from the dictionary.
+        background: a set of other, aligned speech, in which false alarms and misses are counted.
+        words: how many, drawn from the dictionary, that are not said there, and at most as many
+            that are, `FEWEST_UTTERANCES` times or more.
         minutes: of speech in the cohort.
         seed: of the draws.
         cache: folder for decoded speech.
@@ -51,16 +67,50 @@ def make_cohort(
     spotter, rng = KeywordSpotter.load(model), np.random.default_rng(seed)
     decoded = (cache or default_cache()) / "pcm"
     cohort = hear_cohort(spotter, _pieces(voices, minutes, rng, decoded))
-    spoken = read_clips(background)
+    spoken, table = read_clips(background), read_words(background)
     said = {word for text in spoken.word for word in text.split()}
-    keywords = KeywordFile(spotter.model, tuple(_draw_words(spotter, said, words, rng)))
+    unsaid = _draw_words(spotter, sorted(set(load_dictionary().words) - said), words, rng)
+    texts, counts = np.unique(table.word, return_counts=True)
+    often = _draw_words(spotter, texts[counts >= FEWEST_UTTERANCES].tolist(), words, rng)
+    keywords = KeywordFile(spotter.model, (*unsaid, *often))
     store = open_recordings(list(spoken.path), decoded)
-    logger.info("%d words, %.2f h of background", words, store.seconds / 3600)
-    heard = listen_to_background(spotter, keywords, (store.read(path) for path in store.paths))
+    logger.info("%d and %d words, %.2f h", len(unsaid), len(often), store.seconds / 3600)
+    streams = _streams(store, table, {keyword.name for keyword in often})
+    counted, found = count_words(spotter, keywords, streams)
     levels = cohort.levels(keywords, spotter.hearing().places.lengths)
+    cohort = cohort.fitted(levels, counted)
+    forecast = _forecast(spotter, cohort, keywords, counted, found)
     path = find_export(model) / COHORT
-    cohort.fitted(levels, heard).write(path)
+    replace(cohort, forecast=forecast).write(path)
     return path, Cohort.read(path)
+
+
+def _streams(store, table: WordTable, names: set[str]) -> Iterator[tuple[np.ndarray, dict]]:
+    """Each recording with the times of the words that are looked for."""
+    places: dict[str, dict[str, list]] = {}
+    for path, word, start_s, end_s in zip(
+        table.path, table.word, table.start_s, table.end_s, strict=True
+    ):
+        if word in names:
+            places.setdefault(path, {}).setdefault(word, []).append((start_s, end_s))
+    for path in tqdm(store.paths, "background", unit="file", disable=None):
+        yield store.read(path), places.get(path, {})
+
+
+def _forecast(
+    spotter: KeywordSpotter, cohort: Cohort, keywords: KeywordFile, counted: Background, found
+) -> Forecast:
+    """A forecast of misses, from the words that are said."""
+    said = [place for place, scores in enumerate(found) if len(scores) >= FEWEST_UTTERANCES]
+    by_cohort = [cohort.thresholds(spotter, keywords, rate) for rate in FORECAST_PER_HOUR]
+    by_count = [counted.thresholds(rate) for rate in FORECAST_PER_HOUR]
+    described, thresholds = [], []
+    for place in said:
+        name, spoken = keywords.keywords[place].name, keywords.keywords[place].pronunciations[0]
+        distance = distance_to_others(spoken)
+        described.append([describe(len(spoken), distance, at[name][0]) for at in by_cohort])
+        thresholds.append([at[name][0] for at in by_count])
+    return fit_forecast(np.array(described), np.array(thresholds), [found[at] for at in said])
 
 
 def _pieces(voices: Path, minutes: float, rng: np.random.Generator, cache: Path):
@@ -88,16 +138,15 @@ def _seconds(store, path: str) -> float:
 
 
 def _draw_words(
-    spotter: KeywordSpotter, said: set[str], count: int, rng: np.random.Generator
+    spotter: KeywordSpotter, words: list[str], count: int, rng: np.random.Generator
 ) -> list[Keyword]:
-    """Words of the dictionary that are not said and can be enrolled."""
-    words, found = load_dictionary().words, []
+    """At most so many of the words, of those that can be enrolled."""
+    found = []
     for place in rng.permutation(len(words)):
         if len(found) == count:
             break
-        if words[place] not in said:
-            try:
-                found.append(enrol(spotter, words[place], fewest_phones=FEWEST_PHONES))
-            except TextError:
-                continue
+        try:
+            found.append(enrol(spotter, words[place], fewest_phones=FEWEST_PHONES))
+        except TextError:
+            continue
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from adml.advise_command import add_advise
 from adml.arguments import cache_option, positive, seed, write_json
 from adml.detect_command import add_detect, files_of, number, spotting_verb
 from adml.errors import AdmlError, AudioError, UsageError
@@ -18,6 +19,7 @@ def add_spotting(verbs) -> None:
     _add_enroll(verbs)
     _add_calibrate(verbs)
     _add_cohort(verbs)
+    add_advise(verbs)
     add_detect(verbs)
 
 

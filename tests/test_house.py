@@ -32,6 +32,7 @@ FLOORS = {
     "benchmark_command": 5,
     "spotting_commands": 5,
     "detect_command": 5,
+    "advise_command": 5,
     "evaluate_spotting_command": 5,
     "__main__": 5,
     "build": 4,

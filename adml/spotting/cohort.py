@@ -6,13 +6,14 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from adml.errors import DataError, UsageError
 from adml.spotting.calibration import Background
+from adml.spotting.forecast import Forecast
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import KeywordFile
 from adml.spotting.scoring import LOWEST_SCORE, Scorer
@@ -60,10 +61,12 @@ class Cohort:
     Args:
         heard: each stream as a whole.
         table: None where it was not fitted yet.
+        forecast: of misses; None where there is none.
     """
 
     heard: tuple[Heard, ...]
     table: Table | None = None
+    forecast: Forecast | None = None
 
     def levels(self, keywords: KeywordFile, lengths: Sequence[int]) -> np.ndarray:
         """Mean and spread of the best score in a second, float64 [K, 2].
@@ -152,11 +155,16 @@ class Cohort:
             )
         rows = [_fit(rate, hours, levels, events) for rate in RATES_PER_HOUR]
         columns = np.array(rows).T
-        return Cohort(self.heard, Table(np.array(RATES_PER_HOUR), *columns, len(events), hours))
+        table = Table(np.array(RATES_PER_HOUR), *columns, len(events), hours)
+        return replace(self, table=table)
 
     def write(self, path: str | Path) -> None:
         """Write a file; embeddings are rounded to 8 bits, phones to 16."""
         table, arrays = self._require_table(), {}
+        if self.forecast:
+            foretold = [self.forecast.weights, self.forecast.error[:, np.newaxis]]
+            arrays["forecast"] = np.concatenate(foretold, axis=1)
+            arrays["forecast_words"] = np.array(self.forecast.words)
         for number, heard in enumerate(self.heard):
             scale = np.abs(heard.embeddings).max(axis=1, keepdims=True) / 127
             arrays |= {
@@ -182,7 +190,8 @@ class Cohort:
                 numbers = range(sum(name.startswith("places_") for name in file.files))
                 heard = tuple(_stream(file, number) for number in numbers)
                 words, hours = file["size"]
-                return cls(heard, Table(*file["table"], int(words), float(hours)))
+                table = Table(*file["table"], int(words), float(hours))
+                return cls(heard, table, _forecast(file))
         except _DAMAGED as error:
             raise DataError(
                 f"{path} is no cohort. Expected: a file of `adml cohort`. Received: {error}. "
@@ -254,6 +263,13 @@ def _fit(rate: float, hours: float, levels: np.ndarray, events) -> tuple[float, 
             factors.append(np.count_nonzero(events[place] > threshold) / hours / rate)
     low, high = np.quantile(factors, [0.05, 0.95])
     return float(np.median(heights)), float(low), float(high)
+
+
+def _forecast(file) -> Forecast | None:
+    if "forecast" not in file.files:
+        return None
+    told = file["forecast"]
+    return Forecast(told[:, :-1], told[:, -1], int(file["forecast_words"]))
 
 
 def _stream(file, number: int) -> Heard:

@@ -13,6 +13,7 @@ from adml.errors import DataError, UsageError
 from adml.spotting.calibration import Background
 from adml.spotting.cohort import RATES_PER_HOUR, Cohort, Table, hear_cohort, read_cohort
 from adml.spotting.enrolment import enrol
+from adml.spotting.forecast import Forecast
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword, KeywordFile
 
@@ -67,10 +68,13 @@ def test_thresholds_by_hand(spotter, cohort, keywords):
 
 def test_the_file_keeps_the_levels(spotter, cohort, keywords, tmp_path):
     path = tmp_path / "cohort.npz"
-    Cohort(cohort.heard, TABLE).write(path)
+    forecast = Forecast(np.arange(8.0).reshape(2, 4), np.array([0.1, 0.2]), 50)
+    Cohort(cohort.heard, TABLE, forecast).write(path)
     back, lengths = Cohort.read(path), spotter.hearing().places.lengths
     np.testing.assert_array_equal(back.table.heights, TABLE.heights)
-    assert (back.table.words, back.table.hours) == (200, 5.0)
+    assert (back.table.words, back.table.hours, back.forecast.words) == (200, 5.0, 50)
+    np.testing.assert_array_equal(back.forecast.weights, forecast.weights)
+    np.testing.assert_array_equal(back.forecast.error, forecast.error)
     ours, theirs = (c.levels(keywords, lengths) for c in (back, cohort))
     np.testing.assert_allclose(ours, theirs, atol=0.01)
     written = path.read_bytes()
@@ -128,10 +132,13 @@ def test_the_commands(run, speech_set, tmp_path, monkeypatch, capsys):
     """A cohort is made of two sets and a keyword file calibrated by it, without background."""
     from adml import make_cohort
     from adml.cli import main
-    from adml.spotting import cohort
+    from adml.spotting import cohort, forecast
 
     monkeypatch.setattr(cohort, "RATES_PER_HOUR", (2000.0, 4000.0))  # there are but seconds
     monkeypatch.setattr(make_cohort, "PIECE_S", 1.5)
+    monkeypatch.setattr(make_cohort, "FORECAST_PER_HOUR", (2000.0,))
+    monkeypatch.setattr(make_cohort, "FEWEST_UTTERANCES", 4)
+    monkeypatch.setattr(forecast, "_FEWEST", 4)
     voices, background = (speech_set(tmp_path / name) for name in ("voices", "background"))
     model = tmp_path / "model"
     shutil.copytree(run, model)
@@ -139,8 +146,9 @@ def test_the_commands(run, speech_set, tmp_path, monkeypatch, capsys):
     sets = ["--voices", str(voices), "--background", str(background)]
     assert main(["cohort", *given, *sets, "--words", "20", "--minutes", "0.1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["path"] == str(model / "export" / "cohort.npz") and told["words"] == 20
+    assert told["path"] == str(model / "export" / "cohort.npz") and told["words"] == 26
     assert [row["per_hour"] for row in told["table"]] == [2000.0, 4000.0]
+    assert Cohort.read(told["path"]).forecast.words >= 4
     keywords = str(tmp_path / "kw.json")
     assert main(["enroll", "computer", "--model", str(model), "-o", keywords]) == 0
     capsys.readouterr()
@@ -148,6 +156,6 @@ def test_the_commands(run, speech_set, tmp_path, monkeypatch, capsys):
     assert main(["calibrate", keywords, "--model", str(model), *rate]) == 0
     assert "computer: " in (line := capsys.readouterr().out) and "by the cohort" in line
     keyword = KeywordFile.read(keywords).keywords[0]
-    assert keyword.threshold is not None and keyword.calibration["words"] == 20
+    assert keyword.threshold is not None and keyword.calibration["words"] == 26
     assert main(["calibrate", keywords, "--model", str(model)]) == 2
     assert "2000 to 4000 an hour" in capsys.readouterr().err

@@ -39,6 +39,13 @@ def add_benchmark(verbs) -> None:
         "--sizes", type=positive, nargs=5, metavar="B",
         help="time and memory of a step at five batch sizes, and how well a model foretells them",
     )  # fmt: skip
+    alone.add_argument(
+        "--spotting", type=Path, metavar="MODEL",
+        help="how fast 1, 10, 100 and 1,000 keywords are found in an hour of audio on one core",
+    )  # fmt: skip
+    parser.add_argument(
+        "--minutes", type=positive, default=60, metavar="M", help="of audio, for --spotting"
+    )
     parser.add_argument("--record", type=Path, metavar="FILE", help="keep the figures as JSON")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -47,6 +54,7 @@ def benchmark(arguments: argparse.Namespace) -> int:
     """Measure and print."""
     special = {
         "kills": _kills, "classes": _classes, "profile": _profile, "kinds": _kinds, "sizes": _sizes,
+        "spotting": _spotting,
     }  # fmt: skip
     asked = [measure for name, measure in special.items() if getattr(arguments, name)]
     if arguments.record:
@@ -96,6 +104,13 @@ def _sizes(arguments: argparse.Namespace) -> tuple[dict, str]:
 
     values = sizes_benchmark(sorted(arguments.sizes))
     return values, format_sizes(values)
+
+
+def _spotting(arguments: argparse.Namespace) -> tuple[list, str]:
+    from adml.benchmarks.spotting import format_spotting, spotting_benchmark
+
+    rows = spotting_benchmark(arguments.spotting, seconds=60.0 * arguments.minutes)
+    return rows, format_spotting(rows)
 
 
 def _training(arguments: argparse.Namespace) -> tuple[dict, str]:

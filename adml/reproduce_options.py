@@ -18,7 +18,10 @@ EXPERIMENTS = Path("experiments")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("table", choices=TABLES, help="of the paper, or all of them")
+    parser.add_argument(
+        "table", nargs="?", choices=TABLES,
+        help="of the paper, or all of them; may be left out where nothing is run",
+    )  # fmt: skip
     parser.add_argument(
         "--scale",
         choices=SCALES,
@@ -98,7 +101,8 @@ def reproduce(arguments: argparse.Namespace) -> int:
     )
     from adml.reproduce.plan import make_plan
 
-    plan = make_plan(arguments.experiments, arguments.table, arguments.scale, arguments.rows)
+    table = _table(arguments)
+    plan = make_plan(arguments.experiments, table, arguments.scale, arguments.rows)
     records = arguments.records or _default_records(plan.scale, arguments)
     if records.exists() and not records.is_dir():
         raise UsageError(f"{records} is a file. Expected: --records DIR, a folder of records.")
@@ -147,3 +151,13 @@ def _run(plan, arguments: argparse.Namespace, records: Path) -> int:
     for path in draw(plan, records, arguments.out):
         logging.getLogger(__name__).info("drawn: %s", path)
     return code
+
+
+def _table(arguments: argparse.Namespace) -> str:
+    """The table that is asked for; all of them where nothing is run."""
+    if arguments.table or arguments.list or arguments.diff or arguments.render_only:
+        return arguments.table or TABLES[-1]
+    raise UsageError(
+        f"Say what is to be run. Expected: one of {', '.join(TABLES)}. Received: no table. "
+        "`adml reproduce --list` shows how far each row is."
+    )

@@ -18,6 +18,7 @@ from adml.reproduce.plan import CampaignPlan, PlannedRow, seeded
 
 CAMPAIGN_LOCK = ".reproduce.lock"
 DESCRIPTION = "reproduce.json"
+_NAMED = 3
 DONE, OLDER, NOT_RUN, FOREIGN = "done", "older code", "not run", "set aside"
 
 
@@ -126,7 +127,7 @@ def _judge(
     if not isinstance(recorded, dict):
         return State(row.name, seed, OLDER, "the record does not tell which", record)
     if modules := tuple(changed_modules(recorded, code, row.kind)):
-        return State(row.name, seed, OLDER, ", ".join(modules), record, modules)
+        return State(row.name, seed, OLDER, _some(modules), record, modules)
     return State(row.name, seed, DONE, "", record)
 
 
@@ -195,3 +196,9 @@ def _values(path: Path) -> dict:
             "holds is then trained anew."
         ) from None
     return values if isinstance(values, dict) else {}
+
+
+def _some(modules: tuple[str, ...]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(modules) - _NAMED} more" if len(modules) > _NAMED else ""
+    return ", ".join(modules[:_NAMED]) + more

@@ -15,6 +15,7 @@ from adml.code_state import code_hashes, training_code
 from adml.config_file import to_mapping
 from adml.config_identity import digest, training_settings
 from adml.evaluation.records import write_record
+from adml.reproduce import states
 from adml.reproduce.plan import make_plan, seeded
 from adml.reproduce.states import (
     CAMPAIGN_LOCK,
@@ -83,13 +84,17 @@ def test_nothing_was_run(state):
     assert "missing.yaml" in state(row="missing").text
 
 
-def test_done_until_something_changes(state, record):
+def test_done_until_something_changes(state, record, monkeypatch):
     record()
     assert state().text == "done"
     assert state({**CODE, "models/cmcd": "2", "models/new": "1"}).kind == "done"
     older = state({**CODE, "metrics/verification": "2"})
     assert older.text == "older code: metrics/verification"
     assert older.modules == ("metrics/verification",)
+    monkeypatch.setattr(states, "_NAMED", 1)
+    many = state(dict.fromkeys(CODE, "new"))
+    assert many.text == "older code: losses/proxy and 1 more"
+    assert many.modules == ("losses/proxy", "metrics/verification")
     identity = Identity("d" * 64, {"words": "e" * 64})
     assert state(identity=identity).kind == "done"
     assert state(identity=Identity("f" * 64, identity.lists)).text == "other data: training data"
@@ -222,6 +227,11 @@ def test_without_tensorflow_and_in_seconds(experiments, tmp_path, record, what):
 
 def test_the_real_listing_names_every_row(capsys):
     experiments = Path(__file__).resolve().parents[2] / "experiments"
+    assert main(["reproduce", "--list", "--experiments", str(experiments)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("\n| `") == 16
     assert main(["reproduce", "all", "--list", "--experiments", str(experiments)]) == 0
-    assert capsys.readouterr().out.count("\n| `") == 16
+    assert capsys.readouterr().out == told
+    assert main(["reproduce", "--experiments", str(experiments)]) == 2
+    assert "Expected: one of table1, table2, table3, table4, all" in capsys.readouterr().err
     assert len(code_hashes()) > 50

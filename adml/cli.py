@@ -26,6 +26,7 @@ from adml.arguments import (
 )
 from adml.benchmark_command import add_benchmark
 from adml.data_commands import add_data
+from adml.demo_command import add_demo
 from adml.errors import AdmlError, DataError
 from adml.evaluate_spotting_command import NAME as SPOTTING
 from adml.evaluate_spotting_command import add_evaluate_spotting
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(message)s",
         force=True,
     )
-    for name in ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3"):
+    for name in ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3", "httpx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with second_interrupt_ends() if argv is None else contextlib.nullcontext():
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_reproduce,
         _add_export,
         add_spotting,
+        add_demo,
         _add_score,
         _add_g2p,
         _add_results,

@@ -36,7 +36,7 @@ def keep_logging():
     """The command line sets the root logger up; put it back."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    names = ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3")
+    names = ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3", "httpx")
     levels = {name: logging.getLogger(name).level for name in names}
     yield
     root.handlers[:] = handlers

@@ -30,6 +30,7 @@ from adml.demo_command import add_demo
 from adml.errors import AdmlError, DataError
 from adml.evaluate_spotting_command import NAME as SPOTTING
 from adml.evaluate_spotting_command import add_evaluate_spotting
+from adml.export_command import add_export
 from adml.reproduce_options import add_options, reproduce
 from adml.run_options import add_gradients, add_postmortem, add_report
 from adml.spotting_commands import add_spotting
@@ -133,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         add_evaluate_spotting,
         _add_trials,
         _add_reproduce,
-        _add_export,
+        add_export,
         add_spotting,
         add_demo,
         _add_score,
@@ -243,21 +244,6 @@ def _add_trials(verbs) -> None:
 def _add_reproduce(verbs) -> None:
     text = "Run the rows of the paper's tables, each once, and show the tables."
     add_options(_verb(verbs, "reproduce", text, reproduce))
-
-
-def _add_export(verbs) -> None:
-    parser = _verb(
-        verbs,
-        "export",
-        "Export the encoders of a run as SavedModels, checked in a fresh process.",
-        commands.export,
-    )
-    run_argument(parser)
-    checkpoint_option(parser)
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: RUN/export)")
-    parser.add_argument(
-        "--json", action="store_true", help="print the paths and differences as JSON"
-    )
 
 
 def _add_score(verbs) -> None:

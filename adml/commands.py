@@ -70,18 +70,6 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def export(arguments: argparse.Namespace) -> int:
-    """Export a run and print the paths."""
-    from adml.experiment import export_run
-
-    result = export_run(arguments.run, arguments.out, checkpoint=arguments.checkpoint)
-    if arguments.json:
-        write_json(result)
-    else:
-        sys.stdout.write("".join(f"{name}: {value}\n" for name, value in result.items()))
-    return 0
-
-
 def score(arguments: argparse.Namespace) -> int:
     """Print a cosine for each keyword and recording; a bad recording is named and passed over."""
     from adml.audio.decoding import SAMPLE_RATE_HZ, decode

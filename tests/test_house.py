@@ -35,6 +35,7 @@ FLOORS = {
     "advise_command": 5,
     "demo_command": 5,
     "evaluate_spotting_command": 5,
+    "export_command": 5,
     "__main__": 5,
     "build": 4,
     "experiment": 4,
@@ -48,6 +49,7 @@ FLOORS = {
     "reproduce": 4,
     "run_folder": 4,
     "run_report": 4,
+    "runtime_export": 4,
     "evaluate_spotting": 4,
     "make_cohort": 4,
     "demo": 4,
@@ -82,6 +84,7 @@ DISTRIBUTIONS = {
     "espeakng_loader": "espeakng-loader",
     "apache_beam": "apache-beam",
     "google_crc32c": "google-crc32c",
+    "ai_edge_litert": "ai-edge-litert",
 }
 
 

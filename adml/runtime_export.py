@@ -1,0 +1,247 @@
+"""A run or an export as files for other runtimes, with what they lose on real clips."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adml.audio.features import hann_window, mel_matrix
+from adml.data.sets import open_recordings, read_clips, read_words
+from adml.data.shards.form import WORDS, is_sharded
+from adml.errors import DataError, TextError
+from adml.experiment import default_cache, export_run
+from adml.export.blocks import Blocks
+from adml.export.fresh import Speech, make_speech
+from adml.export.runtimes import RuntimeExport, export_runtime, require_runtime
+from adml.export.saved_model import REFERENCE, require_free
+from adml.export.verification import made_clips
+from adml.metrics.detection import REFRACTORY_S
+from adml.metrics.verification import average_precision, equal_error_rate
+from adml.spotting import phones, scoring
+from adml.spotting.hearing import Places
+from adml.spotting.spotter import ACOUSTIC, FRONT_END, TEXT, KeywordSpotter
+from adml.text.phonemes import PHONES
+
+logger = logging.getLogger(__name__)
+
+CLIPS = 400
+_SHORTEST_S = 0.3
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How well typed words find clips: every clip against every word of the set, percent."""
+
+    average_precision: float
+    equal_error_rate: float
+
+
+@dataclass(frozen=True)
+class RuntimeExports:
+    """What was written, and what the SavedModel and each of the files find in the same clips.
+
+    `figures` and `reference` are None where no set of clips was given.
+    """
+
+    files: tuple[RuntimeExport, ...]
+    figures: tuple[Figures | None, ...]
+    reference: Figures | None
+    source: Path
+
+    def to_dict(self) -> dict:
+        """Return all as plain values."""
+        return {
+            "source": str(self.source),
+            "saved_model": asdict(self.reference) if self.reference else None,
+            "files": [one.to_dict() | (asdict(figures) if figures else {})
+                      for one, figures in zip(self.files, self.figures, strict=True)],
+        }  # fmt: skip
+
+    def table(self) -> str:
+        """Return a Markdown table."""
+        head = ["files", "MB", "largest difference", "cosine, least", "mean", "ms a block"]
+        rows = [
+            [one.folder.name, f"{one.megabytes:.1f}", f"{one.difference:.1e}",
+             f"{one.cosine_min:.5f}", f"{one.cosine_mean:.5f}", f"{one.block_ms:.1f}"]
+            for one in self.files
+        ]  # fmt: skip
+        if self.reference is not None:
+            head += ["AP %", "EER %"]
+            rows = [row + _cells(one) for row, one in zip(rows, self.figures, strict=True)]
+            rows.insert(0, ["SavedModel", *[""] * 5, *_cells(self.reference)])
+        lines = [head, ["---"] * len(head), *rows]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _cells(figures: Figures) -> list[str]:
+    return [f"{figures.average_precision:.2f}", f"{figures.equal_error_rate:.2f}"]
+
+
+def export_for_runtimes(
+    model: str | Path,
+    *,
+    formats: Sequence[str],
+    precisions: Sequence[str] = ("float32",),
+    out: str | Path | None = None,
+    clips: str | Path | None = None,
+    checkpoint: str = "latest",
+    cache: Path | None = None,
+) -> RuntimeExports:
+    """Write a folder for each format and precision, such as `litert-int8`, from the SavedModels.
+
+    The SavedModels are those of an export; of a run, those in its `export/`, which are made first
+    where they are not there.
+
+    Args:
+        model: run folder or export folder.
+        formats: of "litert" and "onnx".
+        precisions: of "float32", "float16" and "int8".
+        out: where the folders go; beside the SavedModels where None.
+        clips: a set of words or clips on which losses are measured; without it made sounds are
+            used, and no accuracy is told.
+        checkpoint: for SavedModels that are to be made.
+        cache: folder for decoded speech.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        UsageError, DataError, NumericError: see `export_runtime`. What was written before stays.
+    """
+    for kind in formats:
+        require_runtime(kind)
+    source = _source(Path(model), checkpoint)
+    out = Path(out) if out else source
+    for kind in formats:
+        for precision in precisions:
+            require_free(out / f"{kind}-{precision}")
+    spotter = KeywordSpotter.load(source)
+    places = Places()
+    blocks = Blocks(places.block, places.hop // places.step, places.lengths)
+    spoken = _read(Path(clips), spotter, cache or default_cache()) if clips else None
+    speech = make_speech(source / ACOUSTIC, spoken.clips if spoken else _made(source), blocks,
+                         real=spoken is not None)  # fmt: skip
+    described = _described(source, spotter.model, places, blocks)
+    files, figures = [], []
+    for kind in formats:
+        for precision in precisions:
+            logger.info("%s, %s", kind, precision)
+            told, embedded = export_runtime(
+                source, out / f"{kind}-{precision}", kind=kind, precision=precision,
+                blocks=blocks, speech=speech, described=described, beside=[Path(phones.__file__)],
+            )  # fmt: skip
+            files.append(told)
+            figures.append(spoken.figures(embedded) if spoken else None)
+    reference = None
+    if spoken:
+        reference = spoken.figures(_embedded(spotter, speech))
+    return RuntimeExports(tuple(files), tuple(figures), reference, source)
+
+
+def _source(model: Path, checkpoint: str) -> Path:
+    """The export folder at a path; that of a run is made where it is not there."""
+    for folder in (model, model / "export"):
+        if (folder / ACOUSTIC).is_dir() and (folder / TEXT).is_dir():
+            if checkpoint != "latest":
+                require_free(folder)
+            return folder
+    export_run(model, checkpoint=checkpoint)
+    return model / "export"
+
+
+def _made(source: Path) -> list[np.ndarray]:
+    """The sounds that the SavedModels were checked with."""
+    if not (source / REFERENCE).is_file():
+        return made_clips(np.random.default_rng(0))
+    with np.load(source / REFERENCE, allow_pickle=False) as held:
+        pairs = zip(held["waveform"], held["waveform_lengths"], strict=True)
+        return [row[:length] for row, length in pairs]
+
+
+@dataclass(frozen=True)
+class _Spoken:
+    """Clips, the words in them, and embeddings of all words [W, D]."""
+
+    clips: list[np.ndarray]
+    words: np.ndarray
+    texts: np.ndarray
+    embeddings: np.ndarray
+
+    def figures(self, embedded: np.ndarray) -> Figures:
+        """Figures of embeddings of the last clips [n, D]."""
+        scores = (embedded @ self.embeddings.T).ravel()
+        labels = (self.words[-len(embedded) :, np.newaxis] == self.texts).ravel()
+        return Figures(
+            100 * average_precision(labels, scores), 100 * equal_error_rate(labels, scores)
+        )
+
+
+def _read(folder: Path, spotter: KeywordSpotter, cache: Path) -> _Spoken:
+    """Draw clips of a set with words that can be pronounced."""
+    aligned = is_sharded(folder) or (folder / WORDS).is_file()
+    table = read_words(folder) if aligned else read_clips(folder)
+    table = table.subset((table.end_s - table.start_s >= _SHORTEST_S) & (table.word != ""))
+    table = table.subset(np.sort(np.random.default_rng(0).permutation(len(table))[:CLIPS]))
+    known = dict(_pronounced(spotter, sorted(set(table.word.tolist()))))
+    table = table.subset(np.isin(table.word, list(known)))
+    if len(known) < 2:
+        raise DataError(
+            f"{folder} has too few words to tell apart. Expected: at least two, of "
+            f"{_SHORTEST_S:g} s or more. Received: {len(known)}. Give another set by --clips."
+        )
+    order = np.random.default_rng(1).permutation(len(table))
+    table = table.subset(order)
+    store = open_recordings(sorted(set(table.path.tolist())), cache / "pcm")
+    table = table.subset([path in store for path in table.path])
+    times = zip(table.path, table.start_s, table.end_s, strict=True)
+    clips = [store.read(str(path), start, end) for path, start, end in times]
+    return _Spoken(clips, table.word, np.array(list(known)), np.stack(list(known.values())))
+
+
+def _pronounced(spotter: KeywordSpotter, words: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    refused = []
+    for word in words:
+        try:
+            yield word, spotter.embed_text(word)
+        except TextError as error:
+            refused.append(str(error))
+    if refused:
+        logger.warning("%d words left out. First: %s", len(refused), refused[0])
+
+
+def _embedded(spotter: KeywordSpotter, speech: Speech) -> np.ndarray:
+    """Embeddings of the clips by the SavedModel."""
+    return np.stack([spotter.embed_audio(clip, spotter.sample_rate_hz) for clip in speech.clips])
+
+
+def _described(source: Path, model: str, places: Places, blocks: Blocks) -> dict:
+    """What a detector must know beside the encoder."""
+    front_end = json.loads((source / FRONT_END).read_text(encoding="utf-8"))
+    rate_hz, fft_size = front_end["sample_rate_hz"], front_end["fft_size"]
+    window, shift = (round(rate_hz * front_end[name] / 1000) for name in ("window_ms", "shift_ms"))
+    edges = (front_end["low_hz"], front_end["high_hz"])
+    mel = mel_matrix(front_end["mel_bins"], fft_size, rate_hz, *edges)
+    return {
+        "model": model,
+        "sample_rate_hz": rate_hz,
+        "shift": shift,
+        "shift_s": shift / rate_hz,
+        "fft_size": fft_size,
+        "floor": front_end["floor"],
+        **asdict(places),
+        "ends": blocks.ends,
+        "shortest": scoring.SHORTEST * scoring.FRAMES_PER_PHONE,
+        "longest": scoring.LONGEST * scoring.FRAMES_PER_PHONE,
+        "phones": PHONES,
+        "phone_weight": scoring.PHONE_WEIGHT,
+        "phone_frames": scoring.PHONE_FRAMES,
+        "worst_phones": scoring.WORST_PHONES,
+        "refractory_s": REFRACTORY_S,
+        "taper": hann_window(window).round(9).tolist(),
+        "mel": mel.round(9).tolist(),
+    }

@@ -99,7 +99,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
         render,
         states_values,
     )
-    from adml.reproduce.plan import make_plan
+    from adml.reproduce.plan import make_plan, refuse_unfair
 
     table = _table(arguments)
     plan = make_plan(arguments.experiments, table, arguments.scale, arguments.rows)
@@ -109,6 +109,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
     if arguments.diff:
         told = _json(differences_values(plan)) if arguments.json else format_differences(plan)
         sys.stdout.write(told)
+        refuse_unfair(plan)
         return 0
     code = 0
     if not (arguments.list or arguments.render_only):

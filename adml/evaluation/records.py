@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
@@ -98,7 +98,7 @@ def read_record(path: str | os.PathLike) -> Record:
     path = Path(path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: the record cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise DataError(f"{path}: Expected: a JSON object. Received: {type(values).__name__}.")
@@ -236,8 +236,7 @@ def _validate(record: Record) -> None:
                 f"Received: {type(value).__name__}."
             )
     for name, value in asdict(record.cost).items():
-        real = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (real and math.isfinite(value)):
+        if not _is_number(value):
             raise DataError(f"cost.{name} is wrong. Expected: a number. Received: {value!r}.")
     for test, parts in record.metrics.items():
         if not isinstance(record.trials.get(test), str) or not record.trials[test]:
@@ -245,6 +244,12 @@ def _validate(record: Record) -> None:
         for part, metrics in _mapping(parts, f"metrics.{test}").items():
             for metric, figure in _mapping(metrics, f"metrics.{test}.{part}").items():
                 _validate_figure(figure, f"metrics.{test}.{part}.{metric}")
+
+
+def _is_number(value) -> bool:
+    """Whether a value is a finite number that a float can hold; JSON knows larger ones."""
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max
 
 
 def _mapping(value, where: str) -> Mapping:
@@ -260,8 +265,7 @@ def _validate_figure(figure, where: str) -> None:
         )
     for key in ("value", "low", "high"):
         number = figure[key]
-        real = isinstance(number, (int, float)) and not isinstance(number, bool)
-        if number is not None and not (real and math.isfinite(number)):
+        if number is not None and not _is_number(number):
             raise DataError(
                 f"{where}.{key} is wrong. Expected: a finite number or null. Received: {number!r}."
             )

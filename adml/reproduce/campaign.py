@@ -110,6 +110,8 @@ def run_campaign(plan: CampaignPlan, settings: Settings) -> Outcome:
     """
     code = code_hashes()
     refuse_unfair(plan)
+    for told in filter(None, (plan.row(name).overruled_text for name in plan.chosen)):
+        logger.info("%s.", told)
     root, g2p = speech_root(plan, settings.speech, settings.cache), G2P()
     require_writable(settings.out, "--out")
     require_writable(settings.records, "--records")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -79,13 +79,18 @@ def _without_list(scale: Scale, table: Table) -> list[Examined]:
     return [Examined(scale.name, table.name, role, what, False, "", "") for role in roles]
 
 
+def recordings(folder: Path) -> Iterator[Path]:
+    """The recordings of a folder, at any depth."""
+    return (file for file in folder.rglob("*") if file.suffix.lower() in _AUDIO)
+
+
 def _look(need: Need, speech: Path | None) -> tuple[bool, str]:
     """Whether a need is met, and what is there."""
     path = speech / need.path if speech else None
     if path is None or not path.exists():
         return False, ""
     if path.is_dir():
-        count = sum(1 for file in path.rglob("*") if file.suffix in _AUDIO)
+        count = sum(1 for _ in recordings(path))
         return count > 0, f"{count:,} recordings" if count else "holds no wav, flac or opus files"
     if path.suffix != ".tsv":
         return True, ""

@@ -143,5 +143,7 @@ def format_differences(plan: CampaignPlan) -> str:
         head = ["row", "key", f"`{first}`", "own"]
         missing = [row.config for row in table.rows if row.config not in rows]
         told = f"\nWithout a configuration: {', '.join(missing)}.\n" if missing else ""
+        texts = [plan.row(name).overruled_text for name in rows if name in plan.chosen]
+        told += "".join(f"\n{text}.\n" for text in texts if text)
         blocks.append(f"{table.title}\n\n{markdown_table(head, lines)}{told}")
     return "\n".join(blocks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adml.config import Config
@@ -18,17 +18,29 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row of one or more tables; `config` is None where `problem` says why."""
+    """A row of one or more tables; `config` is None where `problem` says why.
+
+    `overruled` holds the keys that the row's own file sets and the scale sets otherwise, with
+    both values.
+    """
 
     name: str
     tables: tuple[str, ...]
     config: Config | None
     problem: str = ""
+    overruled: Mapping[str, tuple] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
         """The kind of its model."""
         return self.config.model.kind if self.config else "adml"
+
+    @property
+    def overruled_text(self) -> str:
+        """What the scale overrules in the row's own file, in words; empty where nothing."""
+        pairs = self.overruled.items()
+        told = ", ".join(f"{key} {own!r} by {its!r}" for key, (own, its) in pairs)
+        return f"{self.name}: the scale overrules {told}" if told else ""
 
 
 @dataclass(frozen=True)
@@ -72,10 +84,10 @@ def make_plan(
     for name in names:
         holders = tuple(t.name for t in registry.tables if name in {r.config for r in t.rows})
         try:
-            config, problem = row_config(experiments, name, laid_over), ""
+            config, against = row_config(experiments, name, laid_over)
+            rows.append(PlannedRow(name, holders, config, overruled=against))
         except ConfigError as error:
-            config, problem = None, str(error)
-        rows.append(PlannedRow(name, holders, config, problem))
+            rows.append(PlannedRow(name, holders, None, str(error)))
     chosen = tuple(name for name in names if not only or name in only)
     return CampaignPlan(registry, laid_over, tuple(tables), tuple(rows), chosen)
 
@@ -87,8 +99,8 @@ def _no_row(name: str, table: str, names: Sequence[str], registry: Registry) -> 
     return f"No row {name!r} in {table}. {hint} Expected some of: {', '.join(names)}."
 
 
-def row_config(experiments: Path, name: str, scale: Scale) -> Config:
-    """A row's own file with the scale's settings laid over it.
+def row_config(experiments: Path, name: str, scale: Scale) -> tuple[Config, dict[str, tuple]]:
+    """A row's own file with the scale's settings laid over it, and what these overrule in it.
 
     Raises:
         ConfigError: the file is missing, or a value in it is wrong.
@@ -97,7 +109,8 @@ def row_config(experiments: Path, name: str, scale: Scale) -> Config:
     own = parse_yaml(read_text(path), source=str(path)) or {}
     if not isinstance(own, dict):
         raise ConfigError(f"{path} must hold a mapping. Received: {type(own).__name__}.")
-    return from_mapping(Config, laid_over({**own, "name": name}, scale.settings))
+    config = from_mapping(Config, laid_over({**own, "name": name}, scale.settings))
+    return config, overruled(own, scale.settings)
 
 
 def laid_over(below: Mapping, above: Mapping) -> dict:
@@ -107,6 +120,18 @@ def laid_over(below: Mapping, above: Mapping) -> dict:
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = laid_over(merged[key], value) if both else value
     return merged
+
+
+def overruled(below: Mapping, above: Mapping, path: str = "") -> dict[str, tuple]:
+    """Dotted keys that both mappings have, with unlike values: both of them."""
+    found = {}
+    for key in (key for key in below if key in above):
+        one, other = below[key], above[key]
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found |= overruled(one, other, f"{path}{key}.")
+        elif one != other:
+            found[f"{path}{key}"] = (one, other)
+    return found
 
 
 def seeded(config: Config, seed: int, root: str = "") -> Config:

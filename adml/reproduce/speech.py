@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from adml.data.trial_list import TrialList
 from adml.errors import UsageError
 from adml.evaluation.records import write_atomically
 from adml.evaluation.registry import Need, Scale
+from adml.reproduce.doctor import recordings
 from adml.reproduce.plan import CampaignPlan, seeded
 from adml.reproduce.states import Identity
 from adml.text.g2p import G2P
@@ -38,7 +40,7 @@ def speech_root(plan: CampaignPlan, speech: Path | None, cache: Path) -> Path:
         with _alone(folder.with_name(f".{folder.name}.lock")):
             return make_corpus(folder, **scale.synthetic).resolve()
     needs = [need for need in scale.needs if _concerns(need, plan)]
-    missing = [need for need in needs if speech is None or not (speech / need.path).exists()]
+    missing = [need for need in needs if speech is None or not _is_there(speech / need.path)]
     unread = _without_list(plan)
     if speech is None or missing or unread:
         raise UsageError(_told(scale, speech, missing, unread))
@@ -52,6 +54,11 @@ def _alone(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there, or a folder with a recording."""
+    return any(True for _ in recordings(path)) if path.is_dir() else path.exists()
 
 
 def _concerns(need: Need, plan: CampaignPlan) -> bool:
@@ -76,6 +83,9 @@ def _told(scale: Scale, speech: Path | None, missing: Sequence[Need], unread: li
             columns = f" Columns: {need.columns}." if need.columns else ""
             lines.append(f"  {need.path}: {need.what}.{columns}")
         lines.append("Folders may be links. Their layout: README, 'Train on your own speech'.")
+        if any(need.command for need in missing):
+            given = shlex.quote(str(speech)) if speech else "DIR"
+            lines.append(f"What makes each is told by `adml data doctor --speech {given}`.")
     elif speech is None:
         lines = [f"No speech was given for the scale {scale.name!r}. Expected: --speech DIR."]
     return "\n".join([*lines, *unread])

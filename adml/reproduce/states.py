@@ -20,6 +20,7 @@ CAMPAIGN_LOCK = ".reproduce.lock"
 DESCRIPTION = "reproduce.json"
 _NAMED = 3
 DONE, OLDER, NOT_RUN, FOREIGN = "done", "older code", "not run", "set aside"
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class State:
     Args:
         row, seed: which.
         kind: "done", "older code", "other settings", "other data", "trained", "running",
-            "started", "not run", "set aside" (a record that is damaged or of something else), or
-            "no configuration".
+            "started", "not run", "set aside" (a record that is damaged or of something else),
+            "damaged" (a run folder that is), or "no configuration".
         detail: modules, keys or steps, in words.
         record: the record, where there is one.
         modules: that changed since the record.
@@ -136,18 +137,26 @@ def _run_state(
 ) -> State | None:
     """How far the run of these settings and this code is; None where none was begun."""
     settings = digest(training_settings(seeded(row.config, seed)))
-    of_code = training_code(code, row.kind)
+    wanted, damaged = (settings, training_code(code, row.kind)), None
     for folder in sorted((out / plan.scale.name / row.name).glob(f"seed{seed}-*")):
-        described = read_description(folder)
-        if described.get("settings") != settings or described.get("code") != of_code:
-            continue
-        done, total = last_step(folder), total_steps(folder)
-        steps = f"step {done} of {total}" if total else "no step done"
-        if is_locked(folder):
-            return State(row.name, seed, "running", steps)
-        kind = "trained" if total and done >= total else "started"
-        return State(row.name, seed, kind, "not evaluated" if kind == "trained" else steps)
-    return None
+        try:
+            described = read_description(folder)
+            if (described.get("settings"), described.get("code")) == wanted:
+                return State(row.name, seed, *_progress(folder))
+        except DataError as error:
+            damaged = damaged or State(row.name, seed, DAMAGED, str(error))
+    return damaged
+
+
+def _progress(folder: Path) -> tuple[str, str]:
+    """Kind and detail of the state that a run folder is in."""
+    done, total = last_step(folder), total_steps(folder)
+    steps = f"step {done} of {total}" if total else "no step done"
+    if is_locked(folder):
+        return "running", steps
+    if total and done >= total:
+        return "trained", "not evaluated"
+    return "started", steps
 
 
 def read_description(folder: Path) -> dict:

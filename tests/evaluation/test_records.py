@@ -59,6 +59,8 @@ def test_numpy_values_become_json(record, tmp_path):
         ({"colour": 1}, "unknown field colour"),
         ({"cost": {"euros": 1}}, "unknown field cost.euros"),
         ({"cost": {"seconds": "long"}}, "cost.seconds is wrong. Expected: a number"),
+        ({"cost": {"seconds": 10**400}}, "cost.seconds is wrong. Expected: a number"),
+        ({"metrics": {"words": {"all": {"roc_auc": figure(10**400)}}}}, "finite number or null"),
         ({"cost": {"steps": float("nan")}}, "cost.steps is wrong. Expected: a number"),
         ({"trials": {}}, "'words' have no hash"),
         ({"metrics": {"words": {"all": {"roc_auc": 0.9}}}}, r"roc_auc is wrong. Expected: dict"),
@@ -81,6 +83,9 @@ def test_missing_damaged_and_incomplete_files(record, tmp_path):
         read_record(tmp_path / "none.json")
     (tmp_path / "half.json").write_text(json.dumps(record.to_dict())[:50])
     with pytest.raises(DataError, match="cannot be read"):
+        read_record(tmp_path / "half.json")
+    (tmp_path / "half.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match="cannot be read: maximum recursion depth"):
         read_record(tmp_path / "half.json")
     (tmp_path / "half.json").write_text("[1]")
     with pytest.raises(DataError, match="JSON object"):

@@ -63,6 +63,17 @@ def test_rows_and_figures_are_the_papers(table):
     assert columns == (phrases if table == "table4" else [("words", "average_precision")])
 
 
+def test_the_rows_headers_agree_with_the_tables():
+    """Which table, what is active, what it costs, and the paper's figures."""
+    for table in make_plan(EXPERIMENTS, "all", "smoke").tables:
+        for row in table.rows:
+            text = (EXPERIMENTS / "paper" / f"{row.config}.yaml").read_text(encoding="utf-8")
+            head = " ".join(line for line in text.splitlines() if line.startswith("#"))
+            wanted = [table.name.replace("table", "Table "), "Active: ", "Cost in the paper: "]
+            wanted += [f"{figure:.2f}" for figure in row.paper.values()]
+            assert not [told for told in wanted if told not in head], row.config
+
+
 def test_all_tables_have_sixteen_rows_each_once():
     plan = make_plan(EXPERIMENTS, "all", "smoke")
     assert len(plan.rows) == len(set(plan.chosen)) == 16
@@ -147,6 +158,24 @@ def test_rows_that_differ_in_more_are_refused(tmp_path, make_experiments):
         refuse_unfair(plan)
 
 
+def test_what_the_scale_overrules_in_a_row_is_told(tmp_path, make_experiments, capsys):
+    """A setting of the row's own file that does nothing; one that is the scale's is not told."""
+    own = "training: {steps: 7, checkpoint_every_steps: 2}\noptimizer: {weight_decay: 0.5}\n"
+    folder = make_experiments(tmp_path, triplet=own.partition("opt")[0])
+    plan = make_plan(folder, "table1", "open")
+    assert plan.row("triplet").overruled == {"training.steps": (7, 5)}
+    assert plan.row("triplet").config.training.steps == 5 and not plan.row("rp").overruled
+    given = ["reproduce", "table1", "--diff", "--experiments", str(folder)]
+    assert main(given) == 0
+    assert "\ntriplet: the scale overrules training.steps 7 by 5.\n" in capsys.readouterr().out
+    assert main([*given, "--rows", "rp"]) == 0 and "overrules" not in capsys.readouterr().out
+    make_experiments(tmp_path, triplet=own)
+    assert main(given) == 2, "the difference is shown, and that no such row is run"
+    shown, told = capsys.readouterr()
+    assert "| `triplet` | optimizer.weight_decay | 1e-05 | 0.5 |" in shown
+    assert "not be comparable. table1: triplet has optimizer.weight_decay 0.5" in told
+
+
 def test_mistakes_are_told(experiments, make_experiments):
     with pytest.raises(UsageError, match="No row 'asyp' in table1.*rp, triplet, missing"):
         make_plan(experiments, "table1", "open", ["asyp"])
@@ -174,12 +203,19 @@ def test_the_papers_corpora_are_asked_for_in_one_message(tmp_path, capsys):
         assert f"\n  libriphrase/libriphrase-csv-{subset}.tsv: " in told
     assert "`adml trials libriphrase --csv DIR/" in told and "Expected: --speech DIR" in told
     assert "Columns: path, word, speaker, start, end, index." in told
+    assert "210,000 words" in told and "11 GB" in told and "135,342" in told
+    assert "`adml data doctor --speech DIR`" in told
     (tmp_path / "king_asr_066").mkdir()
+    (tmp_path / "rir").mkdir()
     (tmp_path / "king_asr_066" / "words.tsv").touch()
     assert main([*given, "--speech", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert f"{tmp_path} lacks" in told and "king_asr_066/manifest.tsv" in told
-    assert "king_asr_066/words.tsv" not in told
+    assert "king_asr_066/words.tsv" not in told and f"doctor --speech {tmp_path}`" in told
+    assert "\n  rir: " in told, "an empty folder is no room"
+    (tmp_path / "rir" / "ROOM.WAV").touch()
+    main([*given, "--speech", str(tmp_path)])
+    assert "\n  rir: " not in capsys.readouterr().err
     main(["reproduce", "table3", "--scale", "paper"])
     assert "libriphrase" not in capsys.readouterr().err and not (tmp_path / "runs").exists()
 

@@ -130,6 +130,20 @@ def test_begun_and_trained(state, begun):
     assert state({**CODE, "metrics/verification": "2"}).kind == "trained"
 
 
+def test_a_damaged_run_folder_is_told_and_hides_no_other(state, begun):
+    """The rows beside it are told all the same, and so is another run of the row."""
+    other = begun.with_name("seed0-00000000")
+    other.mkdir()
+    (other / "reproduce.json").write_text("{")
+    assert state().text == "started: no step done"
+    (begun / "data.json").write_text("[")
+    found = state()
+    assert found.kind == "damaged" and f"{other}/reproduce.json is damaged" in found.detail
+    (other / "reproduce.json").unlink()
+    assert f"{begun}/data.json is damaged" in state().detail
+    assert state(row="triplet").kind == "not run"
+
+
 def test_a_run_that_goes_on_is_told_above_a_record_of_other_settings(state, begun, record, plan):
     config = to_mapping(plan.row("rp").config)
     record(config=config | {"training": config["training"] | {"steps": 6}})

@@ -27,7 +27,7 @@ def test_all_rows_run_and_are_recorded(tmp_path, speech_cache, capsys):
     assert main([*given, "--list", "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert [row["state"] for row in values["rows"]] == ["done"] * 16
-    assert len(values["claims"]) == 13 + 3 * 4
+    assert len(values["claims"]) == 15 + 3 * 4
     records = {record.name: record for record in read_records(tmp_path / "records")}
     assert len(records) == 16
     assert {record.data_hash for record in records.values()} == {records["rp"].data_hash}

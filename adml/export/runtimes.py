@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from adml.errors import DataError, NumericError, UsageError
 from adml.export import litert, onnx
 from adml.export.blocks import Blocks
 from adml.export.fresh import CLIPS, Speech, Told, run_fresh
-from adml.export.saved_model import require_free
+from adml.export.saved_model import written_aside
 
 FORMATS = {"litert": litert, "onnx": onnx}
 PRECISIONS = ("float32", "float16", "int8")
@@ -105,10 +104,7 @@ def export_runtime(
     """
     require_runtime(kind)
     source, folder, module = Path(source), Path(folder), FORMATS[kind]
-    require_free(folder)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        aside.mkdir(parents=True)
+    with written_aside(folder) as aside:
         calls = module.convert(source, aside, blocks, precision, speech)
         (aside / MODEL).write_text(json.dumps({"format": kind, "precision": precision} | described))
         (aside / EXAMPLE).write_text(example(kind), encoding="utf-8")
@@ -117,14 +113,6 @@ def export_runtime(
         told = run_fresh(module.OPENED, aside, calls)
         difference = _require_near(folder, told, [call.name for call in calls], precision)
         megabytes = (aside / module.ACOUSTIC).stat().st_size / 1e6
-        aside.rename(folder)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write the export folder {folder}: {error.strerror or error}. "
-            "Expected: a folder that can be made. Choose another one."
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     made, cosines = _of_clips(told, [call.name for call in calls].index(CLIPS))
     return RuntimeExport(
         *(folder, kind, precision, difference, TOLERANCES[precision]),

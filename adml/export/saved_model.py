@@ -188,15 +188,31 @@ def export(
         NumericError: it differs by more than the tolerance. No folder is left in these two cases.
     """
     folder = Path(folder)
-    require_free(folder)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        aside.mkdir(parents=True)
+    with written_aside(folder) as aside:
         make_reference(
             aside / REFERENCE, acoustic, text, log_mel, len(symbols), clips, frame_classifier
         )
         _save(acoustic, text, log_mel, symbols, aside, frame_classifier)
         difference = verify(aside, tolerance=tolerance)
+    logger.info("exported to %s, largest difference %.1e", folder, difference)
+    return Exported(folder / ACOUSTIC, folder / TEXT, folder / REFERENCE, difference)
+
+
+@contextmanager
+def written_aside(folder: Path) -> Iterator[Path]:
+    """A folder to write in that gets its name at the end; where anything fails, none is left.
+
+    Args:
+        folder: where an export is to go.
+
+    Raises:
+        UsageError: it is there already, or cannot be written.
+    """
+    require_free(folder)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    try:
+        aside.mkdir(parents=True)
+        yield aside
         aside.rename(folder)
     except OSError as error:
         raise UsageError(
@@ -205,8 +221,6 @@ def export(
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    logger.info("exported to %s, largest difference %.1e", folder, difference)
-    return Exported(folder / ACOUSTIC, folder / TEXT, folder / REFERENCE, difference)
 
 
 def require_free(folder: Path) -> None:

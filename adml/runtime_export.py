@@ -22,7 +22,7 @@ from adml.export.saved_model import REFERENCE, require_free
 from adml.export.verification import made_clips
 from adml.metrics.detection import REFRACTORY_S
 from adml.metrics.verification import average_precision, equal_error_rate
-from adml.spotting import phones, scoring
+from adml.spotting import phones
 from adml.spotting.hearing import Places
 from adml.spotting.spotter import ACOUSTIC, FRONT_END, TEXT, KeywordSpotter
 from adml.text.phonemes import PHONES
@@ -235,12 +235,7 @@ def _described(source: Path, model: str, places: Places, blocks: Blocks) -> dict
         "floor": front_end["floor"],
         **asdict(places),
         "ends": blocks.ends,
-        "shortest": scoring.SHORTEST * scoring.FRAMES_PER_PHONE,
-        "longest": scoring.LONGEST * scoring.FRAMES_PER_PHONE,
         "phones": PHONES,
-        "phone_weight": scoring.PHONE_WEIGHT,
-        "phone_frames": scoring.PHONE_FRAMES,
-        "worst_phones": scoring.WORST_PHONES,
         "refractory_s": REFRACTORY_S,
         "taper": hann_window(window).round(9).tolist(),
         "mel": mel.round(9).tolist(),

@@ -23,22 +23,21 @@ def opened(path, signature):
 """
 """How a file is opened by the runtime alone."""
 
-LISTEN = """
-from ai_edge_litert.interpreter import Interpreter
-
-model = json.loads(Path(__file__).with_name("model.json").read_text())
-file = str(Path(__file__).with_name("acoustic.tflite"))
-encoder = Interpreter(file, num_threads=1).get_signature_runner("listen")
-
-def listen(features, ends):  # the shapes are fixed: a block filled up with zeros, some ends a call
-    block = np.pad(features, [(0, model["block"] - len(features)), (0, 0)])[np.newaxis]
-    calls = [np.resize(ends[i:], model["ends"]) for i in range(0, len(ends), model["ends"])]
-    given = {"log_mel": block, "lengths": np.array([len(features)], np.int32)}
+EXAMPLE = {
+    "#IMPORT": "from ai_edge_litert.interpreter import Interpreter",
+    "#OPEN": """\
+front_end = Interpreter(str(folder / "front_end.tflite")).get_signature_runner("log_mel")
+encoder = Interpreter(str(folder / "acoustic.tflite"), num_threads=1).get_signature_runner("listen")
+log_mel = front_end(waveform=samples[np.newaxis])["log_mel"][0]""",
+    "#HEAR": """\
+    block = np.resize(log_mel[first:now], [1, model["block"], log_mel.shape[1]])  # of fixed shape
+    given = {"log_mel": block, "lengths": np.array([now - first], "i4")}
+    calls = np.resize(ends - first, [-(-len(ends) // model["ends"]), model["ends"]])  # as well
     heard = [encoder(**given, ends=call) for call in calls]
-    spans = np.concatenate([one["embedding"] for one in heard])[: len(ends)]
-    return spans, heard[0].get("phones", np.zeros((1, len(features), 40)))[0]
-"""
-"""The part of the example that knows the runtime."""
+    spans = np.concatenate([part["embedding"] for part in heard])[: len(ends)]
+    phones = heard[0].get("phones", np.zeros((1, now, 40)))[0]""",
+}
+"""The parts of the example that know the runtime."""
 
 
 def convert(

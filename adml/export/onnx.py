@@ -32,19 +32,20 @@ def opened(path, signature):
 """
 """How a file is opened by the runtime alone."""
 
-LISTEN = """
-import onnxruntime
-
-model = json.loads(Path(__file__).with_name("model.json").read_text())
-encoder = onnxruntime.InferenceSession(Path(__file__).with_name("acoustic.onnx"))
-
-def listen(features, ends):
-    frames = np.array(model["lengths"], np.int32)
-    given = {"log_mel": features[np.newaxis], "ends": ends, "frames": frames}
-    heard = dict(zip([out.name for out in encoder.get_outputs()], encoder.run(None, given)))
-    return heard["embedding"], heard.get("phones", np.zeros((1, len(features), 40)))[0]
-"""
-"""The part of the example that knows the runtime."""
+EXAMPLE = {
+    "#IMPORT": "import onnxruntime",
+    "#OPEN": """\
+windows = np.lib.stride_tricks.sliding_window_view(samples, len(model["taper"]))[:: model["shift"]]
+power = np.abs(np.fft.rfft(windows * model["taper"], model["fft_size"])) ** 2
+log_mel = np.log(power @ np.array(model["mel"]) + model["floor"]).astype(np.float32)
+encoder = onnxruntime.InferenceSession(folder / "acoustic.onnx")
+names = [output.name for output in encoder.get_outputs()]""",
+    "#HEAR": """\
+    given = {"log_mel": log_mel[np.newaxis, first:now], "ends": ends - first, "frames": lengths}
+    heard = dict(zip(names, encoder.run(names, given)))
+    spans, phones = heard["embedding"], heard.get("phones", np.zeros((1, now, 40)))[0]""",
+}
+"""The parts of the example that know the runtime."""
 
 
 def convert(

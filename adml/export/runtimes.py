@@ -138,7 +138,9 @@ def example(kind: str) -> str:
         kind: "litert" or "onnx".
     """
     text = Path(__file__).with_name("example.txt").read_text(encoding="utf-8")
-    return text.replace("#LISTEN", FORMATS[kind].LISTEN.strip())
+    for mark, part in FORMATS[kind].EXAMPLE.items():
+        text = text.replace(mark, part)
+    return text
 
 
 def _require_near(folder: Path, told: Told, names: list[str], precision: str) -> float:

@@ -13,7 +13,7 @@ from adml.spotting.cohort import Cohort
 from adml.spotting.enrolment import enrol
 from adml.spotting.forecast import FORECAST_PER_HOUR, describe
 from adml.spotting.keyword_file import Keyword, KeywordFile
-from adml.spotting.scoring import FRAMES_PER_PHONE
+from adml.spotting.phones import FRAMES_PER_PHONE
 from adml.spotting.spotter import KeywordSpotter
 from adml.text.dictionary import load_dictionary
 from adml.text.neighbours import neighbour_blocks

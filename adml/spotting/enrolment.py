@@ -8,7 +8,7 @@ import numpy as np
 
 from adml.errors import AudioError, TextError, UsageError
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.scoring import FRAMES_PER_PHONE
+from adml.spotting.phones import FRAMES_PER_PHONE
 from adml.spotting.spotter import KeywordSpotter
 from adml.text.normalisation import quote
 

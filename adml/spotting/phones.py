@@ -6,7 +6,44 @@ from collections.abc import Sequence
 
 import numpy as np
 
+FRAMES_PER_PHONE = 8.0
+"""About as long as a phone lasts, chosen."""
+
+SHORTEST, LONGEST = 0.5, 2.0
+"""Spans of so many times the expected length of a keyword are compared with it, chosen."""
+
+PHONE_WEIGHT = 0.1
+"""Of the phones in a score; chosen on other words than those that figures are told of."""
+
+WORST_PHONES = -10.0
+"""Ways through the phones that are worse than this are all as bad."""
+
+PHONE_FRAMES = 20
+"""A way may end so many frames before the span that it is told with."""
+
 _NEVER = np.float32(-1e9)
+
+
+def fitting_lengths(pronunciations: Sequence[Sequence[str]], lengths: Sequence[int]) -> np.ndarray:
+    """Which lengths of spans a keyword may have; all, where nothing tells how it is pronounced.
+
+    Args:
+        pronunciations: phoneme symbols, " " between words.
+        lengths: in frames, rising.
+
+    Returns:
+        bool [N].
+    """
+    counts = [sum(symbol != " " for symbol in said) for said in pronunciations]
+    lengths = np.asarray(lengths)
+    if not counts:
+        return np.ones(len(lengths), bool)
+    low = SHORTEST * FRAMES_PER_PHONE * min(counts)
+    high = LONGEST * FRAMES_PER_PHONE * max(counts)
+    fitting = (lengths >= low) & (lengths <= high)
+    if not fitting.any():
+        fitting[np.abs(lengths - FRAMES_PER_PHONE * max(counts)).argmin()] = True
+    return fitting
 
 
 class PhonePaths:
@@ -66,3 +103,41 @@ class PhonePaths:
             ways = best[self._lasts] / self._counts
             told[frame, self._known] = np.maximum.reduceat(ways, self._groups)
         return told
+
+
+class PhoneEvidence:
+    """What the phones before the end of a span add to the score of each keyword in a stream.
+
+    `PHONE_WEIGHT` times the best way through a pronunciation that ends not more than `PHONE_FRAMES`
+    before the span does.
+
+    Args:
+        pronunciations: of each of K keywords, phoneme symbols, with or without stress.
+        phones: names of the classes, in their order.
+    """
+
+    def __init__(self, pronunciations: Sequence[Sequence[Sequence[str]]], phones: Sequence[str]):
+        place = {phone: number for number, phone in enumerate(phones)}
+        self._paths = PhonePaths(
+            [[[place[symbol.rstrip("012")] for symbol in said if symbol != " "]
+              for said in of_keyword] for of_keyword in pronunciations]
+        )  # fmt: skip
+        self._ways = np.zeros((0, len(pronunciations)), np.float32)
+
+    def push(self, phones: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Hear the next frames.
+
+        Args:
+            phones: float32 [n, V + 1], log-probabilities, the blank last.
+            ends: int [E], where spans end, in frames from the first of these.
+
+        Returns:
+            float32 [E, K], at most 0.
+        """
+        before = len(self._ways)
+        ways = np.concatenate([self._ways, self._paths.push(phones)])
+        self._ways = ways[-PHONE_FRAMES:]
+        found = np.empty((len(ends), ways.shape[1]), np.float32)
+        for row, end in enumerate(ends + before):
+            found[row] = ways[max(0, end - PHONE_FRAMES) : end].max(axis=0)
+        return np.float32(PHONE_WEIGHT) * np.maximum(found, np.float32(WORST_PHONES))

@@ -11,24 +11,8 @@ from adml.errors import DataError
 from adml.metrics.detection import REFRACTORY_S
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.phones import PhonePaths
-from adml.text.phonemes import to_classes
-
-FRAMES_PER_PHONE = 8.0
-"""About as long as a phone lasts, chosen."""
-
-SHORTEST, LONGEST = 0.5, 2.0
-"""Spans of so many times the expected length of a keyword are compared with it, chosen."""
-
-
-PHONE_WEIGHT = 0.1
-"""Of the phones in a score; chosen on other words than those that figures are told of."""
-
-WORST_PHONES = -10.0
-"""Ways through the phones that are worse than this are all as bad."""
-
-PHONE_FRAMES = 20
-"""A way may end so many frames before the span that it is told with."""
+from adml.spotting.phones import PHONE_WEIGHT, WORST_PHONES, PhoneEvidence, fitting_lengths
+from adml.text.phonemes import PHONES
 
 LOWEST_SCORE = -1.0 + PHONE_WEIGHT * WORST_PHONES
 
@@ -49,8 +33,7 @@ class Scorer:
     """Compares one stream with keywords, block by block.
 
     The score of a span of a length that a keyword may have is the cosine, and where the model
-    tells phones and the keyword has a pronunciation, `PHONE_WEIGHT` times the best way through its
-    phones (see `PhonePaths`) that ends not long before the span.
+    tells phones and the keyword has a pronunciation, what these tell of it (`PhoneEvidence`).
 
     Args:
         keywords: K of them.
@@ -60,10 +43,11 @@ class Scorer:
     def __init__(self, keywords: Sequence[Keyword], lengths: Sequence[int]):
         self.vectors = np.concatenate([keyword.vectors for keyword in keywords]).astype(np.float32)
         self._firsts = np.cumsum([0] + [len(keyword.vectors) for keyword in keywords[:-1]])
-        self._allowed = np.array([_allowed(keyword, lengths) for keyword in keywords])
+        self._allowed = np.array(
+            [fitting_lengths(keyword.pronunciations, lengths) for keyword in keywords]
+        )
         self._lengths = np.asarray(lengths)
-        self._keywords, self._paths = tuple(keywords), None
-        self._ways = np.zeros((0, len(keywords)), np.float32)
+        self._keywords, self._evidence = tuple(keywords), None
 
     def score(self, heard: Heard) -> Scores:
         """Scores of the spans of a block, the next one of the stream.
@@ -98,30 +82,9 @@ class Scorer:
         """What the phones before each end add to the scores, float32 [E, K] or 0."""
         if heard.phones is None:
             return np.float32(0.0)
-        if self._paths is None:
-            spoken = [[to_classes(said) for said in k.pronunciations] for k in self._keywords]
-            self._paths = PhonePaths(spoken)
-        first_frame = heard.first_frame - len(self._ways)
-        ways = np.concatenate([self._ways, self._paths.push(heard.phones)])
-        self._ways = ways[-PHONE_FRAMES:]
-        found = np.empty((len(ends), ways.shape[1]), np.float32)
-        for row, end in enumerate(ends - first_frame):
-            found[row] = ways[max(0, end - PHONE_FRAMES) : end].max(axis=0)
-        return np.float32(PHONE_WEIGHT) * np.maximum(found, np.float32(WORST_PHONES))
-
-
-def _allowed(keyword: Keyword, lengths: Sequence[int]) -> np.ndarray:
-    """Which lengths a keyword may have; all, where nothing tells how it is pronounced."""
-    counts = [len([s for s in symbols if s != " "]) for symbols in keyword.pronunciations]
-    lengths = np.asarray(lengths)
-    if not counts:
-        return np.ones(len(lengths), bool)
-    low = SHORTEST * FRAMES_PER_PHONE * min(counts)
-    high = LONGEST * FRAMES_PER_PHONE * max(counts)
-    allowed = (lengths >= low) & (lengths <= high)
-    if not allowed.any():
-        allowed[np.abs(lengths - FRAMES_PER_PHONE * max(counts)).argmin()] = True
-    return allowed
+        if self._evidence is None:
+            self._evidence = PhoneEvidence([k.pronunciations for k in self._keywords], PHONES)
+        return self._evidence.push(heard.phones, ends - heard.first_frame)
 
 
 class Detection(NamedTuple):

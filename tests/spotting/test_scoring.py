@@ -7,15 +7,8 @@ import pytest
 
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.scoring import (
-    LOWEST_SCORE,
-    PHONE_FRAMES,
-    PHONE_WEIGHT,
-    WORST_PHONES,
-    Events,
-    Scorer,
-    Scores,
-)
+from adml.spotting.phones import PHONE_FRAMES, PHONE_WEIGHT, WORST_PHONES
+from adml.spotting.scoring import LOWEST_SCORE, Events, Scorer, Scores
 from adml.text.phonemes import to_classes
 
 LENGTHS = (20, 40, 80)

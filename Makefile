@@ -1,4 +1,4 @@
-# make quickstart | notebooks | test | test-latest | lint | clean      (another interpreter: make PYTHON=python3.11 test)
+# make quickstart | notebooks | weights | test | test-latest | lint | clean      (another interpreter: make PYTHON=python3.11 test)
 
 PYTHON ?= python3
 EXTRAS := dev,synth,rooms,export,notebooks
@@ -10,7 +10,7 @@ PARALLEL ?= --numprocesses=2 --dist=loadfile
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 VERSION := import sys; print("Python %d.%d.%d" % sys.version_info[:3])
 
-.PHONY: quickstart notebooks test test-latest lint clean
+.PHONY: quickstart notebooks weights test test-latest lint clean
 
 quickstart: .venv/installed
 	.venv/bin/adml quickstart $(ARGS)
@@ -20,6 +20,12 @@ notebooks: .venv/installed
 	mkdir -p runs/notebooks
 	.venv/bin/jupyter-execute --kernel_name=python3 --timeout=3600 \
 	  --output='../runs/notebooks/{notebook_name}.ipynb' $(or $(ARGS),$(wildcard notebooks/*.ipynb))
+
+# Puts a run into the package: make weights RUN=runs/spotting [CHECKPOINT=best]; see CONTRIBUTING.md.
+CHECKPOINT ?= latest
+PACKAGE := import sys; from adml.package_weights import package_weights; print(package_weights(*sys.argv[1:]))
+weights: .venv/installed
+	.venv/bin/python -c '$(PACKAGE)' $(RUN) $(CHECKPOINT)
 
 test: .venv/installed
 	.venv/bin/python -m pytest $(PARALLEL) $(ARGS)

@@ -40,8 +40,9 @@ def add_benchmark(verbs) -> None:
         help="time and memory of a step at five batch sizes, and how well a model foretells them",
     )  # fmt: skip
     alone.add_argument(
-        "--spotting", type=Path, metavar="MODEL",
-        help="how fast 1, 10, 100 and 1,000 keywords are found in an hour of audio on one core",
+        "--spotting", type=Path, nargs="?", const=True, metavar="MODEL",
+        help="how fast 1, 10, 100 and 1,000 keywords are found in an hour of audio on one core "
+        "(default: the weights in the package)",
     )  # fmt: skip
     parser.add_argument(
         "--minutes", type=positive, default=60, metavar="M", help="of audio, for --spotting"
@@ -109,7 +110,8 @@ def _sizes(arguments: argparse.Namespace) -> tuple[dict, str]:
 def _spotting(arguments: argparse.Namespace) -> tuple[list, str]:
     from adml.benchmarks.spotting import format_spotting, spotting_benchmark
 
-    rows = spotting_benchmark(arguments.spotting, seconds=60.0 * arguments.minutes)
+    model = None if arguments.spotting is True else arguments.spotting
+    rows = spotting_benchmark(model, seconds=60.0 * arguments.minutes)
     return rows, format_spotting(rows)
 
 

@@ -27,6 +27,7 @@ from adml.arguments import (
 from adml.benchmark_command import add_benchmark
 from adml.data_commands import add_data
 from adml.demo_command import add_demo
+from adml.detect_command import spotting_verb
 from adml.errors import AdmlError, DataError
 from adml.evaluate_spotting_command import NAME as SPOTTING
 from adml.evaluate_spotting_command import add_evaluate_spotting
@@ -247,10 +248,8 @@ def _add_reproduce(verbs) -> None:
 
 
 def _add_score(verbs) -> None:
-    parser = _verb(
-        verbs, "score", "Compare keywords with audio files: one cosine each.", commands.score
-    )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="run folder or export folder")
+    text = "Compare keywords with audio files: one cosine each."
+    parser = spotting_verb(verbs, "score", text, commands.score)
     parser.add_argument(
         "audio", type=Path, nargs="+", metavar="AUDIO", help="wav, flac, ogg/opus or mp3"
     )

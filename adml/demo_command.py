@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from adml.arguments import EXIT_CODES
+from adml.detect_command import spotting_verb
 
 
 def add_demo(verbs) -> None:
     """Add the verb to those of the program."""
     text = "Try keywords on recordings on a local page (extra: demo)."
-    parser = verbs.add_parser("demo", help=text, description=text, epilog=EXIT_CODES)
-    parser.add_argument("--verbose", action="store_true", help="log more")
-    parser.add_argument(
-        "--model", type=Path, default=Path("runs/quickstart"), metavar="DIR",
-        help="run folder or export folder (default: %(default)s)",
-    )  # fmt: skip
+    parser = spotting_verb(verbs, "demo", text, demo)
     parser.add_argument(
         "--port", type=port, default=7860, metavar="N", help="of 127.0.0.1 (default: %(default)s)"
     )
-    parser.set_defaults(command=demo)
 
 
 def port(text: str) -> int:

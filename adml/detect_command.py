@@ -13,16 +13,20 @@ from adml.arguments import EXIT_CODES, positive
 from adml.errors import AudioError, UsageError
 
 AUDIO = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+DEFAULT_MODEL = " (default: the weights in the package)"
 _CHUNK_S = 0.1
 
 
-def spotting_verb(verbs, name: str, text: str, command) -> argparse.ArgumentParser:
-    """A verb that uses a model."""
+def spotting_verb(
+    verbs, name: str, text: str, command, *, own: bool = False
+) -> argparse.ArgumentParser:
+    """A verb that uses a model; with `own` one that changes it, which must be named."""
     parser = verbs.add_parser(name, help=text, description=text, epilog=EXIT_CODES)
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="run folder or export folder"
-    )
+        "--model", type=Path, required=own, metavar="DIR",
+        help="run folder or export folder" + DEFAULT_MODEL * (not own),
+    )  # fmt: skip
     parser.set_defaults(command=command)
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ class SpottingTest:
         noise: recordings of noise.
         snr_db: ratios at which all is heard besides clean.
         seed: of the draws.
+        sets: names of the sets of `clips`, `background` and `noise`, for the record.
     """
 
     clips: tuple[Spoken, ...]
@@ -43,6 +44,7 @@ class SpottingTest:
     noise: tuple[np.ndarray, ...] = ()
     snr_db: tuple[float, ...] = ()
     seed: int = 0
+    sets: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def keywords(self) -> tuple[str, ...]:
@@ -109,7 +111,9 @@ def make_test(
         tuple(sounds.read(path) for path in sounds.paths) if sounds else (),
         tuple(snr_db),
         seed,
-    )
+        {"clips": clips.resolve().name, "background": background.resolve().name,
+         "noise": noise.resolve().name if snr_db else None},
+    )  # fmt: skip
 
 
 def text_keywords(spotter: KeywordSpotter, keywords: Sequence[str]) -> KeywordFile:
@@ -118,13 +122,13 @@ def text_keywords(spotter: KeywordSpotter, keywords: Sequence[str]) -> KeywordFi
 
 
 def evaluate_spotting(
-    model: Path, test: SpottingTest, *, keywords: KeywordFile | None = None,
+    model: Path | None, test: SpottingTest, *, keywords: KeywordFile | None = None,
     pocketsphinx: bool = False, limits: Sequence[float] = LIMITS_PER_HOUR,
 ) -> tuple[dict, dict[str, Spotted]]:  # fmt: skip
     """Evaluate a model, and PocketSphinx beside it in the same streams.
 
     Args:
-        model: run folder or export folder.
+        model: run folder or export folder; the weights in the package where None.
         test: what is heard.
         keywords: enrolled with the model; by their texts where None.
         pocketsphinx: whether it is heard too (extra `benchmark`).
@@ -151,6 +155,7 @@ def evaluate_spotting(
     }
     told = {
         "created": now(), **environment(), "model": spotter.model, "seed": test.seed,
+        "sets": test.sets,
         "clips": {word: sum(clip.keyword == word for clip in test.clips)
                   for word in test.keywords},
         "hours": next(iter(found.values())).hours,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from adml.arguments import EXIT_CODES, cache_option, checkpoint_option, names, write_json
+from adml.errors import UsageError
 
 SAVED_MODEL = "saved_model"
 FORMATS = (SAVED_MODEL, "litert", "onnx")
@@ -20,8 +21,9 @@ def add_export(verbs) -> None:
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.set_defaults(command=export)
     parser.add_argument(
-        "run", type=Path, metavar="RUN",
-        help="run folder of `adml train`; for litert and onnx an export folder as well",
+        "run", type=Path, nargs="?", metavar="RUN",
+        help="run folder of `adml train`; for litert and onnx an export folder as well (default, "
+        "with --out: the weights in the package)",
     )  # fmt: skip
     checkpoint_option(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: RUN/export)")
@@ -43,6 +45,18 @@ def add_export(verbs) -> None:
     )
 
 
+def _check_run(arguments: argparse.Namespace) -> None:
+    """Without a run, what is in the package is converted, to a folder elsewhere."""
+    made = SAVED_MODEL in arguments.format or arguments.checkpoint != "latest"
+    if arguments.run is None and (made or arguments.out is None):
+        raise UsageError(
+            "There is no run to export. Expected: RUN, or for the weights in the package --format "
+            "of litert and onnx alone, and --out DIR. Received: --format "
+            f"{','.join(arguments.format)}, --checkpoint {arguments.checkpoint}, --out "
+            f"{arguments.out or 'nowhere'}."
+        )
+
+
 def _some_of(known: tuple[str, ...]):
     def chosen(text: str) -> list[str]:
         found = list(dict.fromkeys(names(text)))
@@ -60,6 +74,7 @@ def export(arguments: argparse.Namespace) -> int:
     from adml.experiment import export_run
     from adml.runtime_export import export_for_runtimes
 
+    _check_run(arguments)
     told: dict = {}
     model, kinds = arguments.run, [kind for kind in arguments.format if kind != SAVED_MODEL]
     if SAVED_MODEL in arguments.format:

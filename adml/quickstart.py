@@ -251,7 +251,7 @@ def _summary(
             f"time     {spent}",
             "",
             "Next:",
-            f'  adml score {folder} {clip} -k "hello" -k "thank you"',
+            f'  adml score {clip} -k "hello" -k "thank you" --model {folder}',
             f"  adml train --config {folder}/config.yaml --set training.steps=2000 "
             "--out runs/longer",
             f"  tensorboard --logdir {folder}/tensorboard",

@@ -24,7 +24,13 @@ from adml.metrics.detection import REFRACTORY_S
 from adml.metrics.verification import average_precision, equal_error_rate
 from adml.spotting import phones
 from adml.spotting.hearing import Places
-from adml.spotting.spotter import ACOUSTIC, FRONT_END, TEXT, KeywordSpotter
+from adml.spotting.spotter import (
+    ACOUSTIC,
+    FRONT_END,
+    KeywordSpotter,
+    find_export,
+    holds_export,
+)
 from adml.text.phonemes import PHONES
 
 logger = logging.getLogger(__name__)
@@ -83,7 +89,7 @@ def _cells(figures: Figures) -> list[str]:
 
 
 def export_for_runtimes(
-    model: str | Path,
+    model: str | Path | None,
     *,
     formats: Sequence[str],
     precisions: Sequence[str] = ("float32",),
@@ -98,7 +104,7 @@ def export_for_runtimes(
     where they are not there.
 
     Args:
-        model: run folder or export folder.
+        model: run folder or export folder; the weights in the package where None, with `out`.
         formats: of "litert" and "onnx".
         precisions: of "float32", "float16" and "int8".
         out: where the folders go; beside the SavedModels where None.
@@ -115,7 +121,7 @@ def export_for_runtimes(
     """
     for kind in formats:
         require_runtime(kind)
-    source = _source(Path(model), checkpoint)
+    source = find_export() if model is None else _source(Path(model), checkpoint)
     out = Path(out) if out else source
     for kind in formats:
         for precision in precisions:
@@ -146,7 +152,7 @@ def export_for_runtimes(
 def _source(model: Path, checkpoint: str) -> Path:
     """The export folder at a path; that of a run is made where it is not there."""
     for folder in (model, model / "export"):
-        if (folder / ACOUSTIC).is_dir() and (folder / TEXT).is_dir():
+        if holds_export(folder):
             if checkpoint != "latest":
                 require_free(folder)
             return folder

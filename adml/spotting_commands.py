@@ -61,7 +61,7 @@ def _add_calibrate(verbs) -> None:
 
 def _add_cohort(verbs) -> None:
     text = "Make the cohort of a model: speech by which keywords are calibrated without background."
-    parser = spotting_verb(verbs, "cohort", text, cohort)
+    parser = spotting_verb(verbs, "cohort", text, cohort, own=True)
     parser.add_argument(
         "--voices", type=Path, required=True, metavar="SET", help="a set of speech of many voices"
     )

@@ -67,7 +67,7 @@ def test_help_names_all_verbs_and_version_is_told(capsys):
     assert end.value.code == 0 and capsys.readouterr().out.startswith("adml 0.")
 
 
-@pytest.mark.parametrize("arguments", [[], ["sing"], ["train"], ["score", "run"], ["g2p"]])
+@pytest.mark.parametrize("arguments", [[], ["sing"], ["train"], ["score", "clip"], ["g2p"]])
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as end:
         main(arguments)
@@ -117,14 +117,16 @@ def test_evaluate_prints_the_record(run_cli, tiny_run, tmp_path, speech_cache):
 def test_export_and_score(run_cli, exported, speech_folder, tmp_path):
     clip, broken = speech_folder / "test" / "audio" / "train" / "0.wav", tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
-    code, out, _ = run_cli("score", exported, clip, "-k", "yes", "-k", "hey bixby", "--json")
+    code, out, _ = run_cli(
+        "score", clip, "-k", "yes", "-k", "hey bixby", "--json", "--model", exported
+    )
     rows = json.loads(out)
     assert code == 0 and [row["keyword"] for row in rows] == ["yes", "hey bixby"]
     assert all(-1.001 <= row["score"] <= 1.001 for row in rows)
-    code, out, err = run_cli("score", exported, broken, clip, "-k", "yes")
+    code, out, err = run_cli("score", broken, clip, "-k", "yes", "--model", exported)
     assert code == 3 and "broken.wav" in err
     assert out == f"{rows[0]['score']:7.4f}  yes  {clip}\n"
-    code, out, err = run_cli("score", exported, clip, "-k", "привет")
+    code, out, err = run_cli("score", clip, "-k", "привет", "--model", exported)
     assert (code, out) == (3, "") and err.startswith("adml: ")
 
 
@@ -234,8 +236,8 @@ def test_a_loss_that_is_not_finite_is_exit_code_4(run_cli, failed_run, tiny_run)
 
 @pytest.mark.parametrize("verb", ["evaluate", "export", "score"])
 def test_a_folder_that_is_no_run(run_cli, tmp_path, verb):
-    more = ["clip.wav", "-k", "yes"] if verb == "score" else []
-    code, out, err = run_cli(verb, tmp_path, *more)
+    given = ["clip.wav", "-k", "yes", "--model"] if verb == "score" else []
+    code, out, err = run_cli(verb, *given, tmp_path)
     assert (code, out) == (2, "")
     assert err.startswith("adml: ") and str(tmp_path) in err
 

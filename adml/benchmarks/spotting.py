@@ -17,7 +17,7 @@ from adml.benchmarks.memory import peak_mb
 from adml.errors import UsageError
 from adml.spotting.detecting import Detector
 from adml.spotting.keyword_file import Keyword, KeywordFile
-from adml.spotting.spotter import KeywordSpotter
+from adml.spotting.spotter import KeywordSpotter, find_export
 from adml.text.phonemes import PHONES
 
 KEYWORDS = (1, 10, 100, 1000)
@@ -29,14 +29,14 @@ _MEASURE = "import sys, json; from adml.benchmarks.spotting import measure; " \
 
 
 def spotting_benchmark(
-    model: Path, *, counts: Sequence[int] = KEYWORDS, seconds: float = 3600.0
+    model: Path | None = None, *, counts: Sequence[int] = KEYWORDS, seconds: float = 3600.0
 ) -> list[dict]:
     """Measure detection in noise, each number of keywords in a process of its own on one core.
 
     What is said changes nothing: every block is encoded and compared with every keyword.
 
     Args:
-        model: run folder or export folder.
+        model: run folder or export folder; the weights in the package where None.
         counts: numbers of keywords.
         seconds: of audio.
 
@@ -46,10 +46,10 @@ def spotting_benchmark(
     Raises:
         UsageError: there is no such export, or it could not be measured.
     """
-    rows = []
+    rows, folder = [], str(find_export(model))
     alone = os.environ | {f"TF_NUM_{kind}_THREADS": "1" for kind in ("INTRAOP", "INTEROP")}
     for count in tqdm(counts, "keywords", disable=None):
-        command = [sys.executable, "-c", _MEASURE, str(model), str(count), str(seconds)]
+        command = [sys.executable, "-c", _MEASURE, folder, str(count), str(seconds)]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False,
             env=alone | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},

@@ -204,8 +204,8 @@ class Cohort:
         return self.table
 
 
-def read_cohort(model: str | Path) -> Cohort:
-    """The cohort of a run folder or export folder.
+def read_cohort(model: str | Path | None = None) -> Cohort:
+    """The cohort of a run folder or export folder, or of the weights in the package.
 
     Raises:
         UsageError: there is no export, or it has no cohort.

@@ -20,6 +20,9 @@ TEXT = Path("text")
 FRONT_END = ACOUSTIC / "assets" / "front_end.json"
 PHONEMES = TEXT / "assets" / "phonemes.txt"
 
+PACKAGED = Path(__file__).resolve().parents[1] / "weights" / "export"
+"""The export in the package, which is used where no other is named."""
+
 
 class KeywordSpotter:
     """Embeds texts and audio in one space; the score of a pair is the cosine of its embeddings.
@@ -35,7 +38,7 @@ class KeywordSpotter:
         model: hash of the model, which keyword files tell.
 
     Example:
-        spotter = KeywordSpotter.load("runs/first")
+        spotter = KeywordSpotter.load()
         spotter.score("hey bixby", samples, sample_rate_hz=44100)
     """
 
@@ -58,12 +61,16 @@ class KeywordSpotter:
 
     @classmethod
     def load(
-        cls, path: str | Path, *, to_phonemes: Callable[[str], Sequence[str]] | None = None
+        cls,
+        path: str | Path | None = None,
+        *,
+        to_phonemes: Callable[[str], Sequence[str]] | None = None,
     ) -> KeywordSpotter:
-        """Load an export folder, or the one in a run folder.
+        """Load an export folder, the one in a run folder, or the one in the package.
 
         Args:
-            path: folder that `adml export` wrote, or a run folder that holds one as `export/`.
+            path: folder that `adml export` wrote, or a run folder that holds one as `export/`; the
+                weights in the package where None.
             to_phonemes: as for the class; by default `adml.G2P()`.
 
         Returns:
@@ -83,9 +90,10 @@ class KeywordSpotter:
             text = signature(reader, "embed_text", ("phonemes", "lengths"))
             model = hash_of([folder / ACOUSTIC, folder / TEXT])
         except (OSError, ValueError, KeyError, TypeError) as error:
+            advice = "Install the package again." if path is None else "Export again."
             raise UsageError(
                 f"The export in {folder} is damaged. Expected: two SavedModels with their assets, "
-                f"as `adml export` writes them. Received: {error!r}. Export again."
+                f"as `adml export` writes them. Received: {error!r}. {advice}"
             ) from error
         return cls(
             audio,
@@ -194,11 +202,11 @@ class KeywordSpotter:
         return float(self.embed_text(text) @ self.embed_audio(samples, sample_rate_hz))
 
 
-def find_export(path: str | Path) -> Path:
-    """Find the export folder at a path or in the run folder there.
+def find_export(path: str | Path | None = None) -> Path:
+    """Find the export folder at a path, in the run folder there, or in the package.
 
     Args:
-        path: an export folder or a run folder.
+        path: an export folder or a run folder; the weights in the package where None.
 
     Returns:
         The folder that holds the two SavedModels.
@@ -206,9 +214,14 @@ def find_export(path: str | Path) -> Path:
     Raises:
         UsageError: there is none.
     """
-    path = Path(path)
+    if path is None and not holds_export(PACKAGED):
+        raise UsageError(
+            f"There are no weights in the package. Expected: {ACOUSTIC}/ and {TEXT}/ in {PACKAGED}."
+            " Install the package again, or name a run folder or an export of your own by --model."
+        )
+    path = PACKAGED if path is None else Path(path)
     for folder in (path, path / "export"):
-        if (folder / ACOUSTIC).is_dir() and (folder / TEXT).is_dir():
+        if holds_export(folder):
             return folder
     advice = "Check the path."
     if (path / "config.yaml").is_file():
@@ -218,6 +231,11 @@ def find_export(path: str | Path) -> Path:
         f"There is no export at {path}. Expected: a folder with {ACOUSTIC}/ and {TEXT}/, or a run "
         f"folder with export/. Received: {received}. {advice}"
     )
+
+
+def holds_export(folder: Path) -> bool:
+    """Whether both SavedModels lie in a folder."""
+    return (folder / ACOUSTIC).is_dir() and (folder / TEXT).is_dir()
 
 
 def check_samples(samples: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -29,15 +30,22 @@ def test_the_command(monkeypatch, capsys, tmp_path):
     rows = [{"keywords": 1, "times_real_time": 50.2, "peak_mb": 500.4, "audio_mb": 1.0,
              "clip_ms": 6.25}]  # fmt: skip
     monkeypatch.setattr(
-        spotting, "spotting_benchmark", lambda model, *, seconds: asked.append(seconds) or rows
-    )
+        spotting, "spotting_benchmark",
+        lambda model, *, seconds: asked.append((model, seconds)) or rows,
+    )  # fmt: skip
     record = tmp_path / "spotting.json"
     given = ["benchmark", "--spotting", "model", "--minutes", "2", "--record", str(record)]
     assert main(given) == 0
-    assert "| 1 | 50 | 500 | 1 | 6.2 |" in capsys.readouterr().out and asked == [120.0]
+    assert "| 1 | 50 | 500 | 1 | 6.2 |" in capsys.readouterr().out
+    assert asked == [(Path("model"), 120.0)]
     assert json.loads(record.read_text())["values"] == rows
+    assert main(["benchmark", "--spotting"]) == 0 and asked[1] == (None, 3600.0)
 
 
 def test_what_cannot_be_measured_is_told(tmp_path):
-    with pytest.raises(UsageError, match="1 keywords could not be measured: .*no export"):
+    with pytest.raises(UsageError, match="There is no export"):
+        spotting.spotting_benchmark(tmp_path, counts=(1,), seconds=1.0)
+    for name in ("acoustic", "text"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="1 keywords could not be measured: .*is damaged"):
         spotting.spotting_benchmark(tmp_path, counts=(1,), seconds=1.0)

@@ -82,7 +82,8 @@ def convert(
 
 def _converted(module: tf.Module, signatures: dict, precision: str) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
-        tf.saved_model.save(module, scratch, signatures=signatures)
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, scratch, signatures=signatures, options=options)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             scratch, signature_keys=list(signatures)
         )

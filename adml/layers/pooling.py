@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from adml.layers.layout import PackedFrames, PaddedFrames
+from adml.layers.spans import Spans, packed_rows
 
 Layout = PaddedFrames | PackedFrames
 SMALLEST_VARIANCE = 1e-7
@@ -106,32 +107,42 @@ class ContextStatisticsPooling(keras.layers.Layer):
         self.logits.build((None, None, self.bottleneck))
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, layout: Layout) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, layout: Layout, spans: Spans | None = None) -> tf.Tensor:
         """Pools.
 
         Args:
             inputs: `[B, F, C]`, `[B, 1, F, C]`, 0 on padded frames, or `[N, C]` packed.
             layout: Where the utterances lie.
+            spans: S stretches of packed utterances, which stand for them; Wx x is made once for
+                each frame, however many spans hold it.
 
         Returns:
             `[B, 2 C]`: weighted means, then weighted standard deviations.
         """
+        own = None if inputs.shape.rank == 3 else _product(inputs, self._kernel(inputs)[0])
+        if spans is not None:
+            rows, layout = packed_rows(layout, spans)
+            inputs, own = tf.gather(inputs, rows), tf.gather(own, rows)
         mean, variance = plain_statistics(inputs, layout)
         context = tf.concat([mean, deviation(variance)], axis=-1)
-        logits = self._attention_logits(inputs, context, layout)
+        logits = self._attention_logits(inputs, own, context, layout)
         mean, variance = attentive_statistics(inputs, logits, layout)
         pooled = tf.concat([mean, deviation(variance)], axis=-1)
         return tf.reshape(pooled, [-1, 2 * self.channels])
 
-    def _attention_logits(self, inputs, context, layout) -> tf.Tensor:
-        """Returns the attention logits, like `inputs`."""
-        if inputs.shape.rank == 3:
+    def _kernel(self, inputs) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns Wx and Wg in the type of the inputs."""
+        kernel = tf.cast(self.hidden.kernel[0], inputs.dtype)
+        return kernel[:self.channels], kernel[self.channels:]
+
+    def _attention_logits(self, inputs, own, context, layout) -> tf.Tensor:
+        """Returns the attention logits, like `inputs`; `own` is Wx x."""
+        if own is None:
             tiled = tf.broadcast_to(context, tf.concat(
                 [tf.shape(inputs)[:-1], [2 * self.channels]], axis=0))
             return self.logits(self.hidden(tf.concat([inputs, tiled], axis=-1)))
-        kernel = tf.cast(self.hidden.kernel[0], inputs.dtype)
-        common = _product(context, kernel[self.channels:], self.hidden.bias)
-        hidden = tf.tanh(_product(inputs, kernel[:self.channels]) + layout.spread(common))
+        common = _product(context, self._kernel(inputs)[1], self.hidden.bias)
+        hidden = tf.tanh(own + layout.spread(common))
         return _product(hidden, tf.cast(self.logits.kernel[0], inputs.dtype), self.logits.bias)
 
     def get_config(self) -> dict:

@@ -86,10 +86,11 @@ class AcousticEncoder(keras.Model):
         Returns:
             `[S, D]`, what `call` returns for these spans.
         """
-        frames = tf.expand_dims(tf.cast(frames, self.compute_dtype), 1)
-        layout = PaddedFrames(tf.fill([tf.shape(frames)[0]], tf.shape(frames)[2]), frames)
-        cut, layout = cut_spans(frames, layout, spans)
-        return self.utterance_projection(self.pooled_norm(self.pooling(cut, layout)))
+        recordings, count = tf.shape(frames)[0], tf.shape(frames)[1]
+        layout = PackedFrames(tf.fill([recordings], count), count)
+        packed = tf.reshape(tf.cast(frames, self.compute_dtype), [-1, self.embedding_dim])
+        pooled = self.pooled_norm(self.pooling(packed, layout, spans))
+        return self.utterance_projection(pooled)
 
     def _encode_packed(self, features, lengths, spans) -> tuple[tf.Tensor, tf.Tensor]:
         """Encodes in training without spending work on padding."""

@@ -60,24 +60,25 @@ class PhonePaths:
     """
 
     def __init__(self, pronunciations: Sequence[Sequence[Sequence[int]]]):
-        phones, skips, firsts, lasts, counts = [], [], [], [], []
+        phones, skips, lasts, counts = [], [], [], []
         for classes in (said for of_keyword in pronunciations for said in of_keyword):
-            firsts.append(len(phones))
-            for place, phone in enumerate(classes):
-                if place:
-                    phones.append(-1)
-                    skips.append(False)
-                skips.append(place > 0 and phone != classes[place - 1])
-                phones.append(phone)
+            phones += [-1, *classes]
+            skips += [False, True]  # to the place before the first phone, and to that phone
+            skips += [classes[n] != classes[n - 1] for n in range(1, len(classes))]
             lasts.append(len(phones) - 1)
             counts.append(len(classes))
-        self._phones, self._skips = np.array(phones, np.int64), np.array(skips, bool)
-        self._firsts, self._lasts = np.array(firsts, np.int64), np.array(lasts, np.int64)
+        self._phones, self._lasts = np.array(phones, np.int64), np.array(lasts, np.int64)
         self._counts = np.array(counts, np.float32)
+        self._before = self._lasts - np.array(counts, np.int64)
+        self._fines = np.where(skips, np.float32(0), _NEVER)[1:]
         numbers = [len(of_keyword) for of_keyword in pronunciations]
         self._known = np.flatnonzero(numbers)
         self._groups = np.cumsum([0, *numbers])[:-1][self._known]
-        self._states = np.full(len(phones) + 2, _NEVER, np.float32)
+        # Of ways that end in each phone, and in the blanks behind it. Before the first phone a way
+        # costs nothing, in every frame.
+        self._in_phone = np.full(len(phones), _NEVER, np.float32)
+        self._in_phone[self._before] = 0.0
+        self._in_blank = np.full(len(phones), _NEVER, np.float32)
         self._keywords = len(numbers)
 
     def push(self, phones: np.ndarray) -> np.ndarray:
@@ -92,16 +93,20 @@ class PhonePaths:
         told = np.zeros((len(phones), self._keywords), np.float32)
         if not len(self._known):
             return told
-        costs = (phones - phones.max(axis=1, keepdims=True))[:, self._phones]
-        for frame, cost in enumerate(costs):
-            here = self._states[2:]
-            before = self._states[1:-1].copy()
-            before[self._firsts] = 0.0
-            skipped = np.where(self._skips, self._states[:-2], _NEVER)
-            best = np.maximum(np.maximum(here, before), skipped) + cost
-            self._states[2:] = np.maximum(best, _NEVER)
-            ways = best[self._lasts] / self._counts
-            told[frame, self._known] = np.maximum.reduceat(ways, self._groups)
+        relative = np.maximum(phones - phones.max(axis=1, keepdims=True), _NEVER)
+        costs = relative[:, self._phones]
+        costs[:, self._before] = 0.0
+        here, blank = self._in_phone, self._in_blank
+        ways = np.empty((len(phones), len(self._lasts)), np.float32)
+        for cost, of_blank, ended in zip(costs, relative[:, -1], ways, strict=True):
+            reached = here[:-1] + self._fines
+            np.maximum(reached, blank[:-1], out=reached)
+            np.maximum(blank, here, out=blank)
+            blank += of_blank
+            np.maximum(here[1:], reached, out=here[1:])
+            here += cost
+            np.take(here, self._lasts, out=ended, mode="clip")
+        told[:, self._known] = np.maximum.reduceat(ways / self._counts, self._groups, axis=1)
         return told
 
 

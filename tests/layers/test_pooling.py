@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from adml.layers.layout import PackedFrames, PaddedFrames
 from adml.layers.pooling import ContextStatisticsPooling, attentive_statistics, masked_mean
+from adml.layers.spans import Spans
 
 LENGTHS = np.array([7, 1, 4], np.int32)
 CHANNELS = 3
@@ -105,3 +106,27 @@ def test_config_round_trip():
     layer = ContextStatisticsPooling(bottleneck=7)
     copy = ContextStatisticsPooling.from_config(layer.get_config())
     assert copy.get_config() == layer.get_config()
+
+
+SPANS = Spans(np.array([0, 2, 0, 1, 0]), np.array([0, 1, 2, 0, 2]), np.array([7, 3, 4, 1, 2]))
+
+
+@pytest.mark.parametrize("offset", [0.0, 20.0])
+def test_spans_equal_a_float64_loop_over_each(offset):
+    layer, layout = made(), PackedFrames(LENGTHS, 7)
+    values = (frames() + np.float32(offset)).astype(np.float32)
+    cut = np.zeros((5, 7, CHANNELS), np.float32)
+    for place, (clip, start, count) in enumerate(zip(*SPANS, strict=True)):
+        cut[place, :count] = values[clip, start : start + count]
+    found = layer(layout.pack(tf.constant(values)), layout, SPANS)
+    expected = pooled_by_loop(layer, cut, SPANS.frames)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * (1 + offset))
+
+
+def test_a_span_beyond_the_frames_disturbs_no_other():
+    layer, layout = made(), PackedFrames(LENGTHS, 7)
+    packed = layout.pack(tf.constant(frames()))
+    beyond = Spans(*(np.append(part, more) for part, more in zip(SPANS, (2, 3, 9), strict=True)))
+    found = layer(packed, layout, beyond)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[:5], layer(packed, layout, SPANS), atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adml.layers.layout import PackedFrames, PaddedFrames
-from adml.layers.spans import Spans, cut_spans
+from adml.layers.spans import Spans, cut_spans, packed_rows
 
 LENGTHS = np.array([4, 2], np.int32)
 VALUES = np.array([[[1.0], [2.0], [3.0], [4.0]], [[5.0], [6.0], [0.0], [0.0]]], np.float32)
@@ -32,6 +32,14 @@ def test_packed_by_hand():
     np.testing.assert_array_equal(taken, [[2.0], [3.0], [4.0], [5.0], [6.0], [4.0]])
     np.testing.assert_array_equal(cut.unpack(taken), EXPECTED)
     np.testing.assert_array_equal(np.ravel(cut.sum(taken)), [9, 11, 4])
+
+
+def test_rows_are_as_many_as_is_asked_and_never_beyond():
+    layout = PackedFrames(LENGTHS, 4)
+    spans = Spans(np.array([1, 0, 1]), np.array([1, 2, 0]), np.array([3, 2, 1]))
+    rows, cut = packed_rows(layout, spans)
+    assert rows.numpy().tolist() == [5, 5, 5, 2, 3, 4]
+    assert cut.utterances.numpy().tolist() == [0, 0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("packed", [True, False])

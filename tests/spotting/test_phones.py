@@ -78,3 +78,12 @@ def test_a_long_stream_stays_finite():
     worst[:, BLANK] = 0.0
     found = PhonePaths([[(0, 1, 2) * 10]]).push(worst)
     assert np.isfinite(found).all()
+
+
+def test_a_phone_that_cannot_be_is_finite_and_no_other_keyword_knows(phones):
+    never = phones.copy()
+    never[:, 1] = -np.inf
+    found = PhonePaths([[(0, 1)], [(0, 2)]]).push(never)
+    assert np.isfinite(found).all() and (found[1:, 0] < -1e8).all()
+    alone = PhonePaths([[(0, 2)]]).push(never)
+    np.testing.assert_array_equal(found[:, 1], alone[:, 0])

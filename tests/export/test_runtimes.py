@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
 import re
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def write_wave(path, samples):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """An export of a small model with a frame classifier."""
+    random.seed(4)  # Keras draws its initial weights by both
     tf.random.set_seed(4)
     acoustic = AcousticEncoder(channels=8, embedding_dim=12, dilations=(2,), scale=2, bottleneck=8)
     text = TextEncoder(NUM_SYMBOLS, embedding_dim=12, units=6, num_layers=1)
@@ -122,13 +124,17 @@ def test_spans_of_a_block_are_those_of_the_saved_model(source, speech):
 
 
 def test_the_command_exports_and_the_example_detects_what_adml_detects(
-    source, clips, tmp_path, capsys
+    source, clips, tmp_path, capsys, monkeypatch
 ):
+    # A small network of random weights loses more by int8 than a trained one.
+    monkeypatch.setitem(runtimes.TOLERANCES, "int8", 0.3)
     code = main(["export", str(source), "--format", "litert,onnx", "--precision", "float32,int8",
                  "--out", str(tmp_path), "--clips", str(clips), "--cache", str(tmp_path / "cache"),
                  "--json"])  # fmt: skip
-    told = json.loads(capsys.readouterr().out)
-    assert code == 0 and told["source"] == str(source)
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    told = json.loads(captured.out)
+    assert told["source"] == str(source)
     names = [f"{kind}-{bits}" for kind in ("litert", "onnx") for bits in ("float32", "int8")]
     assert [one["folder"] for one in told["files"]] == [str(tmp_path / name) for name in names]
     assert (tmp_path / "onnx-float32" / "text.onnx").is_file()

@@ -11,7 +11,13 @@ from adml.errors import DataError
 from adml.metrics.detection import REFRACTORY_S
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.phones import PHONE_WEIGHT, WORST_PHONES, PhoneEvidence, fitting_lengths
+from adml.spotting.phones import (
+    PHONE_WEIGHT,
+    WORST_PHONES,
+    PhoneEvidence,
+    best_two,
+    fitting_lengths,
+)
 from adml.text.phonemes import PHONES
 
 LOWEST_SCORE = -1.0 + PHONE_WEIGHT * WORST_PHONES
@@ -20,8 +26,8 @@ LOWEST_SCORE = -1.0 + PHONE_WEIGHT * WORST_PHONES
 class Scores(NamedTuple):
     """How alike keywords and what ends at some frames are.
 
-    `ends` int [E], frames; `scores` float32 [E, K], the best over the spans that end there,
-    `LOWEST_SCORE` where there is none; `starts` int [E, K], where that span begins.
+    `ends` int [E], frames; `scores` float32 [E, K], of the spans that end there, `LOWEST_SCORE`
+    where there is none; `starts` int [E, K], where the best of them begins.
     """
 
     ends: np.ndarray
@@ -32,8 +38,9 @@ class Scores(NamedTuple):
 class Scorer:
     """Compares one stream with keywords, block by block.
 
-    The score of a span of a length that a keyword may have is the cosine, and where the model
-    tells phones and the keyword has a pronunciation, what these tell of it (`PhoneEvidence`).
+    The score of an end is the mean cosine of the best two spans of lengths that a keyword may have
+    (what is said lets more than one fit; chance mostly one alone), and where the model tells phones
+    and the keyword has a pronunciation, what these tell of it (`PhoneEvidence`).
 
     Args:
         keywords: K of them.
@@ -68,14 +75,13 @@ class Scorer:
             )
         each = heard.embeddings @ self.vectors.T
         best = np.maximum.reduceat(each, self._firsts, axis=1)
+        row = np.repeat(np.arange(len(ends)), np.diff([*first, len(heard.ends)]))
         place = np.searchsorted(self._lengths, heard.ends - heard.starts)
-        allowed = self._allowed[:, place].T
-        best = np.where(allowed, best, np.float32(LOWEST_SCORE))
-        scores = np.maximum.reduceat(best, first, axis=0)
-        scores = np.where(scores > LOWEST_SCORE, scores + ways, np.float32(LOWEST_SCORE))
-        starts = np.zeros(scores.shape, np.int64)
-        for row, span in enumerate(np.split(np.arange(len(heard.ends)), first[1:])):
-            starts[row] = heard.starts[span[best[span].argmax(axis=0)]]
+        spans = np.full((len(ends), len(self._lengths), best.shape[1]), -np.inf, np.float32)
+        spans[row, place] = np.where(self._allowed[:, place].T, best, -np.inf)
+        scores, longest = best_two(spans)
+        scores = np.where(np.isfinite(scores), scores + ways, np.float32(LOWEST_SCORE))
+        starts = np.maximum(ends[:, np.newaxis] - self._lengths[longest], 0)
         return Scores(ends, scores, starts)
 
     def _follow(self, heard: Heard, ends: np.ndarray) -> np.ndarray:

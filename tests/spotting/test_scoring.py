@@ -7,7 +7,7 @@ import pytest
 
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.phones import PHONE_FRAMES, PHONE_WEIGHT, WORST_PHONES
+from adml.spotting.phones import PHONE_FRAMES, PHONE_WEIGHT, WORST_PHONES, best_two
 from adml.spotting.scoring import LOWEST_SCORE, Events, Scorer, Scores
 from adml.text.phonemes import to_classes
 
@@ -25,20 +25,32 @@ def heard(spans):
     return Heard(starts, ends, embeddings, 0, None, 0)
 
 
-def test_the_best_span_of_an_end_counts():
+def test_the_best_two_spans_of_an_end_count():
     scorer = Scorer([Keyword("x", X, FIVE), Keyword("y", Y, FIVE)], LENGTHS)
     spans = [(80, 100, 60), (60, 100, 30), (20, 100, 90), (90, 110, 0), (70, 110, 45)]
     scores = scorer.score(heard(spans))
     assert scores.ends.tolist() == [100, 110]
-    expected = [[np.cos(np.pi / 6), 1.0], [1.0, np.sin(np.pi / 4)]]
+    most = np.cos(np.pi / 6)
+    expected = [[(most + 0.5) / 2, (1 + most) / 2], [(1 + 0.5**0.5) / 2, 0.5**0.5 / 2]]
     np.testing.assert_allclose(scores.scores, expected, atol=1e-6)
     assert scores.starts.tolist() == [[60, 20], [90, 70]]
+
+
+def test_one_span_alone_counts_as_it_is_and_none_never():
+    never = -np.inf
+    cosines = np.array([[0.2, never, 0.6], [never, 0.3, never], [never] * 3, [0.5, 0.5, 0.1]])
+    scores, longest = best_two(cosines)
+    np.testing.assert_allclose(scores, [0.4, 0.3, never, 0.5])
+    assert longest.tolist() == [2, 1, 0, 0]
+    several, places = best_two(np.stack([cosines, cosines[::-1]], axis=2))
+    np.testing.assert_array_equal(several, np.stack([scores, scores[::-1]], axis=1))
+    np.testing.assert_array_equal(places, np.stack([longest, longest[::-1]], axis=1))
 
 
 def test_spans_too_long_or_too_short_for_a_keyword_do_not_count():
     scorer = Scorer([Keyword("short", X, TWO), Keyword("any", X)], LENGTHS)
     scores = scorer.score(heard([(80, 100, 60), (60, 100, 0), (20, 100, 30)]))
-    np.testing.assert_allclose(scores.scores, [[0.5, 1.0]], atol=1e-6)
+    np.testing.assert_allclose(scores.scores, [[0.5, (1 + 0.75**0.5) / 2]], atol=1e-6)
     assert scores.starts.tolist() == [[80, 60]]
     long = Scorer([Keyword("long", X, (tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),))], LENGTHS)
     assert long.score(heard([(80, 100, 0), (20, 100, 60)])).scores == pytest.approx(0.5)

@@ -26,8 +26,12 @@ NAMES = [
     "02_phoneme_alignment",
     "03_modality_adversary",
     "04_reading_results",
+    "05_spot_a_keyword",
+    "06_choose_and_calibrate",
+    "07_without_tensorflow",
 ]
 TRAINED = {"02_phoneme_alignment", "03_modality_adversary"}
+SPOTTING = {"05_spot_a_keyword", "06_choose_and_calibrate", "07_without_tensorflow"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(tmp|home|work|root|Users|mnt|content)\b|\b[A-Z]:\\")
 MOST_FUNCTION_LINES = 10
 LEAST_TEXT = 0.4
@@ -43,12 +47,22 @@ SMALL = {
         "RESAMPLES": 20,
         "RECORDS": str(ROOT / "experiments" / "records"),
     },
+    "05_spot_a_keyword": {"COUNTS": [1, 5]},
+    "06_choose_and_calibrate": {"CANDIDATES": ["go", "computer"], "MINUTES": 1, "SAYINGS": 3},
+    "07_without_tensorflow": {"FILES": {"litert": ["float32"]}, "WORDS": 4},
+}
+REAL = {
+    "05_spot_a_keyword": {"SPEECH": "wake_words"},
+    "06_choose_and_calibrate": {"SPEECH": "wake_words", "BACKGROUND": "librispeech_dev"},
 }
 PICTURES = {
     "01_losses": 11,
     "02_phoneme_alignment": 4,
     "03_modality_adversary": 3,
     "04_reading_results": 3,
+    "05_spot_a_keyword": 5,
+    "06_choose_and_calibrate": 5,
+    "07_without_tensorflow": 2,
 }
 # Thin encoders, and steps without a graph: a few are done before it would be traced. TensorFlow
 # warns that data pipelines keep their graphs.
@@ -135,7 +149,7 @@ def test_the_sizes_are_literals_at_the_top(name):
     first_code = cells(name, "code")[0]
     assert "parameters" in first_code["metadata"]["tags"]
     assert set(SMALL[name]) <= set(found) and all(key.isupper() for key in found)
-    assert found.get("SPEECH", "") == ""
+    assert found.get("SPEECH", "") == found.get("BACKGROUND", "") == ""
     assert (FOLDER / found.get("RECORDS", ".")).is_dir()
 
 
@@ -184,10 +198,11 @@ def run(tmp_path_factory):
     environment = os.environ | {key: str(value) for key, value in own.items()}
     environment.pop("MPLBACKEND", None)
 
-    def execute(name: str) -> dict:
+    def execute(name: str, **more: str) -> dict:
         document = json.loads((FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
         (cell,) = (c for c in document["cells"] if "parameters" in c["metadata"].get("tags", []))
-        small = "".join(f"\n{key} = {value!r}" for key, value in SMALL[name].items())
+        changed = (SMALL[name] | more).items()
+        small = "".join(f"\n{key} = {value!r}" for key, value in changed)
         cell["source"] = source(cell) + small + (SPEED_UP if name in TRAINED else "")
         path = home / f"{name}.ipynb"
         path.write_text(json.dumps(document), encoding="utf-8")
@@ -202,8 +217,7 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_from_top_to_bottom(name, run):
-    if name in TRAINED:
-        pytest.importorskip("espeakng_loader", reason="the extra synth is not installed")
+    _require(name)
     outputs = [output for cell in run(name)["cells"] for output in cell.get("outputs", [])]
     printed = {"stdout": "", "stderr": ""}
     for output in outputs:
@@ -217,6 +231,34 @@ def test_it_runs_from_top_to_bottom(name, run):
         for figure in ("EER", "AP"):
             from_scratch, ours = re.findall(rf": {figure} ([\d.]+)%", printed["stdout"])[:2]
             assert from_scratch == ours
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_it_takes_real_speech(name, run, speech_root):
+    _require(name)
+    done = run(name, **{key: str(speech_root / folder) for key, folder in REAL[name].items()})
+    outputs = [output for cell in done["cells"] for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == PICTURES[name]
+
+
+def test_a_keyword_is_spotted_in_ten_lines():
+    (ten,) = (c for c in cells("05_spot_a_keyword", "code") if "KeywordSpotter" in source(c))
+    said = [line for line in source(ten).split("\n") if line.strip()]
+    assert len(said) <= 10 and said[0].startswith("from adml") and said[-1].startswith("print(")
+
+
+def _require(name: str) -> None:
+    """Skip a notebook that this installation lacks something for."""
+    if name in TRAINED | SPOTTING:
+        pytest.importorskip("espeakng_loader", reason="the extra synth is not installed")
+    if name == "07_without_tensorflow":
+        pytest.importorskip("ai_edge_litert", reason="the extra export is not installed")
+    if name in SPOTTING:
+        from adml.spotting.cohort import COHORT
+        from adml.spotting.spotter import PACKAGED
+
+        if not (PACKAGED / COHORT).is_file():
+            pytest.skip("there are no weights in the package")
 
 
 def _colours(picture: str) -> int:

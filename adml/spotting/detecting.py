@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
+from adml.audio.samples import check_samples
 from adml.errors import UsageError
 from adml.metrics.detection import REFRACTORY_S
 from adml.spotting.hearing import Heard, Hearing
 from adml.spotting.keyword_file import KeywordFile
 from adml.spotting.scoring import Detection, Events, Scorer, Scores
-from adml.spotting.spotter import KeywordSpotter, check_samples
+from adml.spotting.spotter import KeywordSpotter
 
 _PIECES_PER_SECOND = 10
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from adml.audio.decoding import LARGEST_PEAK, resample
-from adml.errors import AudioError, TextError, UsageError
+from adml.audio.decoding import resample
+from adml.audio.samples import check_samples
+from adml.errors import TextError, UsageError
 from adml.spotting.hearing import Hearing
 from adml.spotting.signatures import Running, hash_of, running_of, signature
 from adml.text.g2p import G2P
+
+if TYPE_CHECKING:
+    from adml.spotting.keyword_file import KeywordFile
+    from adml.spotting.scoring import Detection
 
 ACOUSTIC = Path("acoustic")
 TEXT = Path("text")
@@ -117,6 +123,36 @@ class KeywordSpotter:
                 "Export the run again with this version."
             )
         return Hearing(**self._running._asdict())
+
+    def stream(
+        self, chunks: Iterable[np.ndarray], keywords: KeywordFile | str | Path | Sequence[str],
+        *, sample_rate: int, threshold: float | None = None,
+    ) -> Iterator[Detection]:  # fmt: skip
+        """Detect keywords in a stream; how it is cut into chunks makes no difference.
+
+        Args:
+            chunks: float [T] each, one channel, in -1..1.
+            keywords: a keyword file or its path, or a sequence of texts.
+            sample_rate: of the chunks, in Hz.
+            threshold: for keywords that were not calibrated; None: there must be none.
+
+        Returns:
+            Detections, as the chunks come in.
+
+        Raises:
+            AudioError, DataError, TextError, UsageError: as of `Detector`, `KeywordFile.read` and
+                `enrol`.
+        """
+        from adml.spotting.detecting import Detector, detect_stream
+        from adml.spotting.enrolment import enrol
+        from adml.spotting.keyword_file import KeywordFile
+
+        if isinstance(keywords, (str, Path)):
+            keywords = KeywordFile.read(keywords)
+        elif not isinstance(keywords, KeywordFile):
+            keywords = KeywordFile(self.model, tuple(enrol(self, text) for text in keywords))
+        detector = Detector(self, keywords, sample_rate_hz=sample_rate, threshold=threshold)
+        return detect_stream(detector, chunks)
 
     def embed_text(self, text: str) -> np.ndarray:
         """Embed a keyword; it is remembered.
@@ -236,35 +272,3 @@ def find_export(path: str | Path | None = None) -> Path:
 def holds_export(folder: Path) -> bool:
     """Whether both SavedModels lie in a folder."""
     return (folder / ACOUSTIC).is_dir() and (folder / TEXT).is_dir()
-
-
-def check_samples(samples: np.ndarray) -> np.ndarray:
-    """Check a clip that came as an array.
-
-    Args:
-        samples: float [T] in -1..1.
-
-    Returns:
-        The same as float32 [T].
-
-    Raises:
-        AudioError: another shape or kind of number, none, not finite, or far out of range.
-    """
-    samples = np.asarray(samples)
-    problem = ""
-    if samples.ndim != 1:
-        problem = f"shape {samples.shape}. Average the channels first"
-    elif not np.issubdtype(samples.dtype, np.floating):
-        problem = f"{samples.dtype}. Divide by full scale first (32768 for 16-bit numbers)"
-    elif not samples.size:
-        problem = "no samples. Check the recording"
-    elif not np.isfinite(samples).all():
-        problem = f"{np.count_nonzero(~np.isfinite(samples))} samples NaN or infinite. Check them"
-    elif np.abs(samples).max() > LARGEST_PEAK:
-        problem = f"a peak of {np.abs(samples).max():g}. Divide by full scale first"
-    if problem:
-        raise AudioError(
-            "The samples cannot be embedded. Expected: finite floats [T] of one channel in -1..1. "
-            f"Received: {problem}."
-        )
-    return samples.astype(np.float32, copy=False)

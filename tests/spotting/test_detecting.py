@@ -63,6 +63,32 @@ def test_chunks_make_no_difference(spotter, keywords, size, rate_hz):
     assert len(whole) >= 6
 
 
+def test_a_spotter_detects_in_a_stream_what_a_detector_does(spotter, keywords, tmp_path):
+    samples = sound(3.1, 44100)
+    keywords[0].write(tmp_path / "kw.json")
+    stored = KeywordFile.read(tmp_path / "kw.json")
+    whole = detections(spotter, stored, samples, rate_hz=44100, threshold=-1.0)
+    given = {"sample_rate": 44100, "threshold": -1.0}
+    for several in (stored, tmp_path / "kw.json", str(tmp_path / "kw.json")):
+        assert list(spotter.stream(np.split(samples, [9999]), several, **given)) == whole
+    texts = spotter.stream([samples], ["go on"], **given)
+    assert {found.keyword for found in texts} == {"go on"}
+    with pytest.raises(UsageError, match="has no threshold"):  # before anything is heard
+        spotter.stream([samples], ["go on"], sample_rate=44100)
+
+
+def test_detections_come_with_their_chunks(spotter, keywords):
+    heard = []
+
+    def chunks():
+        for number, chunk in enumerate(np.split(sound(4), 8)):
+            heard.append(number)
+            yield chunk
+
+    stream = spotter.stream(chunks(), keywords[0], sample_rate=RATE_HZ, threshold=-1.0)
+    assert next(stream) and len(heard) < 8
+
+
 def test_empty_chunks_and_empty_streams(spotter, keywords):
     samples = sound(1.2)
     whole = detections(spotter, keywords[0], samples, threshold=-1.0)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 import adml
+from adml.audio.samples import check_samples
 from adml.errors import AudioError, TextError, UsageError
 from adml.export import saved_model
 from adml.spotting import spotter as spotting
-from adml.spotting.spotter import KeywordSpotter, check_samples, find_export
+from adml.spotting.spotter import KeywordSpotter, find_export
 
 RATE_HZ = 16000
 

@@ -12,6 +12,7 @@ import soundfile
 
 from adml import KeywordSpotter
 from adml.cli import main
+from adml.data.sets import read_clips
 from adml.model_card import render_card
 from adml.package_weights import CARD, LARGEST_MB, read_told, size_mb
 from adml.spotting.cohort import read_cohort
@@ -103,10 +104,11 @@ def test_the_two_commands_of_the_readme(speech_root, tmp_path, capsys):
 
 def test_a_word_is_nearest_to_its_own_text(spotter, speech_root):
     """Of a few clips of Speech Commands, half at least are nearest to the word that is said."""
-    words, right, clips = ["yes", "right", "seven", "house", "stop", "marvin"], 0, 0
+    words, right, clips = ["yes", "right", "seven", "left", "stop", "zero"], 0, 0
+    table = read_clips(Path(speech_root, "speech_commands"))
     texts = np.stack([spotter.embed_text(word) for word in words])
     for number, word in enumerate(words):
-        for path in sorted(Path(speech_root, "speech_commands", "audio", word).iterdir())[:4]:
+        for path in table.path[table.word == word][:4]:
             samples, rate_hz = soundfile.read(path, dtype="float32")
             right += int(np.argmax(texts @ spotter.embed_audio(samples, rate_hz)) == number)
             clips += 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import GroupKFold
 
 from adml.errors import DataError
 from adml.metrics.detection import REFRACTORY_S, merge_events
@@ -133,8 +133,12 @@ def fit_forecast(
             continue
         model = LogisticRegression(C=100.0, max_iter=1000)
         folds = GroupKFold(min(_FOLDS, len(said)))
-        told = cross_val_predict(model, rows, missed, groups=groups, cv=folds,
-                                 method="predict_proba")[:, 1]  # fmt: skip
+        told = np.empty(len(missed))
+        for train, test in folds.split(rows, missed, groups):
+            if missed[train].all() or not missed[train].any():
+                told[test] = missed[train][0]
+            else:
+                told[test] = model.fit(rows[train], missed[train]).predict_proba(rows[test])[:, 1]
         by_word = [abs(told[groups == w].mean() - missed[groups == w].mean())
                    for w in range(len(said))]  # fmt: skip
         model.fit(rows, missed)

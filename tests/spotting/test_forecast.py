@@ -53,6 +53,14 @@ def test_the_error_is_of_words_that_were_left_out():
     assert fit_forecast(described, thresholds, said).error[0] > 0.35
 
 
+def test_one_word_alone_may_be_missed():
+    """Without it all are found, which is what it is told by those that it is left out of."""
+    described, thresholds, _, _ = words(25, 4, np.zeros(4))
+    said = [np.ones(4)] * 24 + [np.full(4, -1.0)]
+    found = fit_forecast(described, np.zeros_like(thresholds), said)
+    assert np.isfinite(found.weights).all() and 1 / 25 <= found.error[0] < 0.3
+
+
 def test_nothing_missed_is_foretold_as_next_to_nothing():
     described, thresholds, said, _ = words(25, 40, np.zeros(4))
     found = fit_forecast(described, thresholds, [np.ones(40)] * 25)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from pathlib import Path
 
 from adml.arguments import read_config, write_json
-from adml.errors import AdmlError
+from adml.errors import AdmlError, UsageError
 
 SHORTEST_SECONDS = 0.025
 
@@ -76,6 +77,12 @@ def score(arguments: argparse.Namespace) -> int:
     from adml.audio.faults import audio_error
     from adml.spotting.spotter import KeywordSpotter
 
+    for path in arguments.audio:
+        if Path(path).is_dir():
+            raise UsageError(
+                f"{path} cannot be scored. Expected: recordings. Received: a folder. "
+                "A folder of a run or an export is named with --model."
+            )
     spotter = KeywordSpotter.load(arguments.model)
     keywords = [(keyword, spotter.embed_text(keyword)) for keyword in arguments.keyword]
     rows, bad = [], 0

@@ -33,16 +33,18 @@ _split_cpu()
 
 @pytest.fixture(autouse=True)
 def keep_logging():
-    """The command line sets the root logger up; put it back."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    names = ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3", "httpx")
-    levels = {name: logging.getLogger(name).level for name in names}
+    """The command line sets the root logger up; put it back, also after wide fixtures."""
+    _reset_logging()
     yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, value in levels.items():
-        logging.getLogger(name).setLevel(value)
+    _reset_logging()
+
+
+def _reset_logging() -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if type(one) is not logging.StreamHandler]
+    root.setLevel(logging.WARNING)
+    for name in ("matplotlib", "absl", "tensorflow", "h5py", "PIL", "urllib3", "httpx"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

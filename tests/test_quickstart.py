@@ -59,7 +59,8 @@ def check(result, steps: int) -> None:
     assert "equal to the model within" in result.text
     after = result.text.split("Next:")[1].strip().splitlines()
     assert len(after) == 3 and all(re.match(r"\s*(adml|tensorboard) ", line) for line in after)
-    assert Path(after[0].split()[3]).is_file()
+    assert Path(after[0].split()[2]).is_file()
+    assert Path(after[0].split()[-1]) == run
     pictures = sorted(path.name for path in (run / "report").glob("*.png"))
     wanted = {"losses.png", "scores.png", "det.png", "alignment.png", "confusions.png"}
     wanted |= {"modality.png", "constants.png", "scales.png", "speed.png"}

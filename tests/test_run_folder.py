@@ -274,11 +274,14 @@ def spotter(monkeypatch) -> type[Spotter]:
 
 def test_score_checks_all_keywords_first(spotter, speech_folder, tmp_path, capsys):
     clip = str(speech_folder / "test" / "audio" / "train" / "0.wav")
-    assert main(["score", str(tmp_path), clip, "-k", "yes", "-k", "привет"]) == 3
+    model = ["--model", str(tmp_path)]
+    assert main(["score", clip, "-k", "yes", "-k", "привет", *model]) == 3
     assert "'привет'" in capsys.readouterr().err and spotter.clips == 0
-    assert main(["score", str(tmp_path), clip, "-k", "yes", "-k", "no"]) == 0
+    assert main(["score", clip, "-k", "yes", "-k", "no", *model]) == 0
     assert capsys.readouterr().out == f" 0.7500  yes  {clip}\n 0.5000  no  {clip}\n"
     assert spotter.clips == 1
+    assert main(["score", str(tmp_path), clip, "-k", "yes"]) == 2
+    assert "--model" in capsys.readouterr().err and spotter.clips == 1
 
 
 def test_score_names_a_clip_below_one_window(spotter, tmp_path, capsys):
@@ -287,7 +290,7 @@ def test_score_names_a_clip_below_one_window(spotter, tmp_path, capsys):
         noise = rng.normal(0, 0.1, samples)
         soundfile.write(tmp_path / f"{samples}.wav", noise, 16000, subtype="PCM_16")
     short, whole = str(tmp_path / "399.wav"), str(tmp_path / "400.wav")
-    assert main(["score", str(tmp_path), short, whole, "-k", "yes"]) == 3
+    assert main(["score", short, whole, "-k", "yes", "--model", str(tmp_path)]) == 3
     said = capsys.readouterr()
     assert f"{short} is too short" in said.err and "0.025 s" in said.err
     assert said.out == f" 0.7500  yes  {whole}\n"

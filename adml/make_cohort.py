@@ -13,11 +13,12 @@ from tqdm import tqdm
 from adml.audio.decoding import SAMPLE_RATE_HZ
 from adml.data.sets import open_recordings, read_clips, read_words
 from adml.data.words import WordTable
-from adml.errors import DataError, TextError
+from adml.errors import DataError, TextError, UsageError
 from adml.experiment import default_cache
 from adml.spotting.advice import distance_to_others
 from adml.spotting.calibration import Background
 from adml.spotting.cohort import COHORT, Cohort, hear_cohort
+from adml.spotting.cohort_file import MOST_MINUTES
 from adml.spotting.enrolment import enrol
 from adml.spotting.forecast import (
     FORECAST_PER_HOUR,
@@ -61,9 +62,14 @@ def make_cohort(
         The path of the file, and the cohort as it is read from there.
 
     Raises:
-        UsageError: there is no export.
+        UsageError: there is no export, or so many minutes are no cohort.
         DataError: a set is missing, or there is too little of something.
     """
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(
+            f"The cohort has a wrong length. Expected: above 0 to {MOST_MINUTES} minutes. "
+            f"Received: {minutes:g}."
+        )
     spotter, rng = KeywordSpotter.load(model), np.random.default_rng(seed)
     decoded = (cache or default_cache()) / "pcm"
     cohort = hear_cohort(spotter, _pieces(voices, minutes, rng, decoded))

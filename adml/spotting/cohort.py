@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,14 @@ import numpy as np
 
 from adml.errors import DataError, UsageError
 from adml.spotting.calibration import Background
+from adml.spotting.cohort_file import (
+    DAMAGED,
+    forecast_of,
+    read_arrays,
+    streams_of,
+    table_of,
+    write_arrays,
+)
 from adml.spotting.forecast import Forecast
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import KeywordFile
@@ -26,7 +32,6 @@ RATES_PER_HOUR = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 _BIN_FRAMES = 100
 _LOWEST_PHONE = -20.0
 _FEWEST_WORDS = 20
-_DAMAGED = OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,7 @@ class Cohort:
         return replace(self, table=table)
 
     def write(self, path: str | Path) -> None:
-        """Write a file; embeddings are rounded to 8 bits, phones to 16."""
+        """Write a file, whole or not at all; embeddings are rounded to 8 bits, phones to 16."""
         table, arrays = self._require_table(), {}
         if self.forecast:
             foretold = [self.forecast.weights, self.forecast.error[:, np.newaxis]]
@@ -175,26 +180,22 @@ class Cohort:
                 arrays[f"phones_{number}"] = heard.phones.clip(_LOWEST_PHONE).astype(np.float16)
         columns = np.stack([table.rates, table.heights, table.low, table.high])
         size = np.array([table.words, table.hours])
-        with Path(path).open("wb") as file:
-            np.savez_compressed(file, table=columns, size=size, **arrays)
+        write_arrays(Path(path), {"table": columns, "size": size} | arrays)
 
     @classmethod
     def read(cls, path: str | Path) -> Cohort:
         """Read a file; nothing in it is run.
 
         Raises:
-            DataError: it is missing or damaged.
+            DataError: it is missing, damaged, or larger than a cohort.
         """
         try:
-            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                numbers = range(sum(name.startswith("places_") for name in file.files))
-                heard = tuple(_stream(file, number) for number in numbers)
-                words, hours = file["size"]
-                table = Table(*file["table"], int(words), float(hours))
-                return cls(heard, table, _forecast(file))
-        except _DAMAGED as error:
+            arrays = read_arrays(Path(path))
+            return cls(streams_of(arrays), Table(*table_of(arrays)), forecast_of(arrays))
+        except DAMAGED as error:
+            received = str(error)[:200] or type(error).__name__
             raise DataError(
-                f"{path} is no cohort. Expected: a file of `adml cohort`. Received: {error}. "
+                f"{path} is no cohort. Expected: a file of `adml cohort`. Received: {received}. "
                 "Make it again, or give background of your own by --background."
             ) from None
 
@@ -263,19 +264,3 @@ def _fit(rate: float, hours: float, levels: np.ndarray, events) -> tuple[float, 
             factors.append(np.count_nonzero(events[place] > threshold) / hours / rate)
     low, high = np.quantile(factors, [0.05, 0.95])
     return float(np.median(heights)), float(low), float(high)
-
-
-def _forecast(file) -> Forecast | None:
-    if "forecast" not in file.files:
-        return None
-    told = file["forecast"]
-    return Forecast(told[:, :-1], told[:, -1], int(file["forecast_words"]))
-
-
-def _stream(file, number: int) -> Heard:
-    starts, ends = file[f"places_{number}"]
-    embeddings = file[f"embeddings_{number}"].astype(np.float32)
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    name = f"phones_{number}"
-    phones = file[name].astype(np.float32) if name in file.files else None
-    return Heard(starts, ends, embeddings, 0, phones, 0)

@@ -132,11 +132,12 @@ def test_the_commands(run, speech_set, tmp_path, monkeypatch, capsys):
     """A cohort is made of two sets and a keyword file calibrated by it, without background."""
     from adml import make_cohort
     from adml.cli import main
-    from adml.spotting import cohort, forecast
+    from adml.spotting import cohort, cohort_file, forecast
 
     monkeypatch.setattr(cohort, "RATES_PER_HOUR", (2000.0, 4000.0))  # there are but seconds
     monkeypatch.setattr(make_cohort, "PIECE_S", 1.5)
-    monkeypatch.setattr(make_cohort, "FORECAST_PER_HOUR", (2000.0,))
+    for module in (make_cohort, cohort_file):
+        monkeypatch.setattr(module, "FORECAST_PER_HOUR", (2000.0,))
     monkeypatch.setattr(make_cohort, "FEWEST_UTTERANCES", 4)
     monkeypatch.setattr(forecast, "_FEWEST", 4)
     voices, background = (speech_set(tmp_path / name) for name in ("voices", "background"))
@@ -144,6 +145,9 @@ def test_the_commands(run, speech_set, tmp_path, monkeypatch, capsys):
     shutil.copytree(run, model)
     given = ["--model", str(model), "--cache", str(tmp_path / "cache")]
     sets = ["--voices", str(voices), "--background", str(background)]
+    for minutes in ("0", "21"):
+        assert main(["cohort", *given, *sets, "--minutes", minutes]) == 2
+        assert "above 0 to 20 minutes" in capsys.readouterr().err
     assert main(["cohort", *given, *sets, "--words", "20", "--minutes", "0.1", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["path"] == str(model / "export" / "cohort.npz") and told["words"] == 26

@@ -104,12 +104,6 @@ def _of_data(config: Config) -> Iterator[Rule]:
     )
     blocks = b.block_probability > 0
     yield (
-        not (blocks and a.speed_probability),
-        "augmentation.speed_probability",
-        "0 with batches.block_probability above 0, as it moves the words in a block",
-        a.speed_probability,
-    )
-    yield (
         not blocks or config.model.kind == "adml",
         "batches.block_probability",
         f"0 with model.kind {config.model.kind}, which takes whole utterances",

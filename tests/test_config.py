@@ -97,13 +97,6 @@ def test_mistakes_are_named(override, words):
     assert caught.value.exit_code == 2
 
 
-def test_blocks_keep_their_speed():
-    blocks = ["batches.block_probability=0.5", "augmentation.speed_probability=0.3"]
-    with pytest.raises(ConfigError, match="augmentation.speed_probability.*0 with batches.block"):
-        load_config(None, blocks)
-    assert load_config(None, blocks[:1]).batches.block_probability == 0.5
-
-
 BASELINE = [
     "model.kind=phonmatchnet",
     "losses.phoneme.kind=none",

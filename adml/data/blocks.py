@@ -90,16 +90,18 @@ class BlockDraw:
             frames = self._count(len(alone))
             where = np.zeros(1, int), np.array([frames]), np.zeros((0, 2), int)
             return Block(alone, self._keyword[[row]], *where)
-        first_s, samples = self._read(rng, code, start_s, end_s)
+        speed = self.cutter.disturber.draw_speed(rng)
+        first_s, samples = self._read(rng, code, start_s, end_s, speed)
         within = self._within(row, first_s, first_s + len(samples) / SAMPLE_RATE_HZ)
         others = rng.permutation(within[within != row])[: self.spans - 1]
         rows = np.array([row, *others])
-        starts, frames = self._places(rng, rows, first_s, len(samples))
-        disturbed = self.cutter.disturber.disturb(rng, samples)
+        length = round(len(samples) / speed)
+        starts, frames = self._places(rng, self._edges(rows, first_s, speed), length)
+        disturbed = self.cutter.disturber.disturb_at_speed(rng, samples, speed)
         distractors = np.zeros((0, 2), int)
         if self.distractors:
-            known = np.stack([self.segments.start_s[within], self.segments.end_s[within]]) - first_s
-            distractors = self._distract(rng, known, self._count(len(samples)))
+            known = self._edges(within, first_s, speed)
+            distractors = self._distract(rng, known, self._count(length))
         return Block(disturbed, self._keyword[rows], starts, frames, distractors)
 
     @property
@@ -117,10 +119,10 @@ class BlockDraw:
             columns += _columns([block.distractors for block in blocks])
         return dict(zip(self.shapes, columns, strict=True))
 
-    def _read(self, rng, code: int, start_s: float, end_s: float) -> tuple[float, np.ndarray]:
-        """When the block begins in its recording, and its samples."""
+    def _read(self, rng, code, start_s, end_s, speed) -> tuple[float, np.ndarray]:
+        """When the block begins in its recording, and its samples before the speed is changed."""
         recording_s = int(self.store.lengths[code]) / SAMPLE_RATE_HZ
-        seconds = max(self.seconds, end_s - start_s)
+        seconds = max(self.seconds * speed, end_s - start_s)
         first_s = start_s - float(rng.uniform(0, seconds - (end_s - start_s)))
         first_s = max(0.0, min(first_s, recording_s - seconds))
         first = round(first_s * SAMPLE_RATE_HZ)
@@ -150,12 +152,16 @@ class BlockDraw:
         unlike = (shared < _LIKE * joined).all(axis=1)
         return np.stack([starts, frames], axis=1)[unlike][: self.distractors]
 
-    def _places(self, rng, rows, first_s: float, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    def _edges(self, rows: np.ndarray, first_s: float, speed: float) -> np.ndarray:
+        """Where segments begin and end in a block, in seconds, float [2, n]."""
+        table = self.segments
+        return (np.stack([table.start_s[rows], table.end_s[rows]]) - first_s) / speed
+
+    def _places(self, rng, edges_s: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
         """First frame and number of frames of segments, their edges moved."""
-        table, total = self.segments, self._count(samples)
-        moved = rng.uniform(-self.jitter_s, self.jitter_s, (2, len(rows)))
-        edges = np.stack([table.start_s[rows], table.end_s[rows]]) - first_s + moved
-        start, end = np.rint(edges * SAMPLE_RATE_HZ).astype(np.int64)
+        moved = rng.uniform(-self.jitter_s, self.jitter_s, edges_s.shape)
+        total = self._count(samples)
+        start, end = np.rint((edges_s + moved) * SAMPLE_RATE_HZ).astype(np.int64)
         starts = np.clip(np.rint(start / self.cutter.shift).astype(np.int64), 0, total - 1)
         frames = 1 + np.maximum(0, end - start - self.cutter.window) // self.cutter.shift
         return starts, np.minimum(frames, total - starts)

@@ -176,9 +176,20 @@ class Disturber:
         Raises:
             DataError: an impulse response is empty, silent or not finite.
         """
+        return self.disturb_at_speed(rng, speech, self.draw_speed(rng))
+
+    def draw_speed(self, rng: np.random.Generator) -> float:
+        """How many times as fast an utterance is played; 1 where it is not changed."""
         if self.speed_probability and rng.random() < self.speed_probability:
-            faster = float(rng.uniform(*self.speed_range))
-            speech = resample(speech, round(faster * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
+            return round(float(rng.uniform(*self.speed_range)) * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+        return 1.0
+
+    def disturb_at_speed(
+        self, rng: np.random.Generator, speech: np.ndarray, speed: float
+    ) -> np.ndarray:
+        """`disturb` at a speed that was drawn before."""
+        if speed != 1.0:
+            speech = resample(speech, round(speed * SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
         speech = gain(speech, float(rng.uniform(*self.gain_db)))
         if len(self.impulse_responses) and rng.random() < self.reverberation_probability:
             response = self.impulse_responses[below(rng, len(self.impulse_responses))]

@@ -19,11 +19,13 @@ def store(segments, tmp_path_factory):
     return PcmStore.build(segments.utterances, tmp_path_factory.mktemp("cache"))
 
 
-def source_of(segments, store, spell, *, undisturbed=True, seed=5, **blocks):
+def source_of(segments, store, spell, *, undisturbed=True, seed=5, speed=1.0, **blocks):
     chosen = {"probability": 1.0, "seconds": 1.5, "spans": 4, "jitter_ms": 0.0} | blocks
     options = {}
     if undisturbed:
-        options = {"disturber": Disturber(gain_db=(0.0, 0.0)), "jitter_ms": 0.0}
+        faster = {"speed_probability": float(speed != 1.0), "speed_range": (speed, speed)}
+        disturber = Disturber(gain_db=(0.0, 0.0), **faster)
+        options = {"disturber": disturber, "jitter_ms": 0.0}
     return BatchSource(
         segments, store, g2p=spell, keywords_per_batch=6, utterances_per_keyword=2, seed=seed,
         min_utterances=1, cutter=Cutter(**options), blocks=chosen,
@@ -35,9 +37,11 @@ def main_pitch_hz(samples: np.ndarray) -> float:
     return float(np.argmax(spectrum) * RATE_HZ / (1 << 15))
 
 
-def test_a_span_holds_the_words_it_is_said_to_hold(segments, store, spell):
+@pytest.mark.parametrize("speed", [1.0, 0.8, 1.25])
+def test_a_span_holds_the_words_it_is_said_to_hold(segments, store, spell, speed):
     """The words are tones: the pitch in the middle of each word of each span is the word's."""
-    source, looked_at = source_of(segments, store, spell), 0
+    source, looked_at = source_of(segments, store, spell, speed=speed), 0
+    word_seconds = WORD_SECONDS / speed
     for position in range(source.batches_per_epoch):
         batch = source.batch(0, position)
         for place, text_id in enumerate(batch["text_ids"]):
@@ -45,12 +49,12 @@ def test_a_span_holds_the_words_it_is_said_to_hold(segments, store, spell):
             first = batch["span_starts"][place] * SHIFT
             words = source.keywords.texts[text_id].split()
             seconds = (batch["span_frames"][place] - 1) * SHIFT / RATE_HZ + WINDOW / RATE_HZ
-            assert seconds == pytest.approx(WORD_SECONDS * len(words), abs=0.011)
+            assert seconds == pytest.approx(word_seconds * len(words), abs=0.011)
             for number, word in enumerate(words):
-                middle = first + int((number + 0.5) * WORD_SECONDS * RATE_HZ)
+                middle = first + int((number + 0.5) * word_seconds * RATE_HZ)
                 heard = main_pitch_hz(waveform[middle - 1600 : middle + 1600])
                 same = {150 + 40 * (sum(map(ord, said)) % 50) for said in homophones(word)}
-                assert min(abs(heard - pitch) for pitch in same) < 5
+                assert min(abs(heard - speed * pitch) for pitch in same) < 5
                 looked_at += 1
     assert looked_at > 50
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ FORM = 1
 """Version of the file's form."""
 
 LARGEST_BYTES = 4 << 20
-"""Some 900 keywords; the most harmful file of that size is refused in two seconds."""
+"""Some 1,400 keywords; the most harmful file of that size is refused in two seconds."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class KeywordFile:
     def __post_init__(self):
         names = [keyword.name for keyword in self.keywords]
         if not names or len(set(names)) < len(names):
+            twice = [name for name, times in Counter(names).items() if times > 1][:4]
             raise UsageError(
                 "A keyword file names its keywords. Expected: at least one, each name once. "
-                f"Received: {names}."
+                f"Received: {f'{twice} more than once' if twice else 'none'}."
             )
 
     def require_model(self, model: str) -> None:
@@ -87,21 +89,29 @@ class KeywordFile:
         return KeywordFile(self.model, tuple(changed))
 
     def write(self, path: str | Path) -> None:
-        """Write the file; it is whole or not there.
+        """Write the file, a line for each keyword; it is whole or not there.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: it cannot be written, or is too large to be read again.
         """
-        told = {"form": FORM, "model": self.model, "keywords": []}
+        rows = []
         for keyword in self.keywords:
             values = asdict(keyword)
-            values["vectors"] = [[round(float(x), 7) for x in row] for row in keyword.vectors]
-            told["keywords"].append(values)
+            rounded = [[round(float(x), 7) for x in row] for row in values.pop("vectors")]
+            values["vectors"] = rounded  # the last, as they are long
+            rows.append(_dumps(values))
+        head = f'{{"form": {FORM}, "model": {_dumps(self.model)}, "keywords": ['
+        content = (head + "\n" + ",\n".join(rows) + "\n]}\n").encode()
+        if len(content) > LARGEST_BYTES:
+            raise UsageError(
+                f"The keywords are too many for one file. Expected: at most {LARGEST_BYTES:,} "
+                f"bytes, some 1,400 pronunciations. Received: {len(content):,} bytes, "
+                f"{len(rows)} keywords. Divide them among several files."
+            )
         path = Path(path)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(content)
             os.replace(part, path)
         except OSError as error:
             raise UsageError(
@@ -133,16 +143,44 @@ class KeywordFile:
             return found
         except (OSError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError,
                 AdmlError) as error:  # fmt: skip
-            said = error.strerror if isinstance(error, OSError) else _shorten(f"{error}")
+            said = _shorten(f"{error}".rstrip("."))
+            if isinstance(error, OSError):
+                said = error.strerror
+            elif isinstance(error, KeyError):
+                said = f"a file without {said}"
             raise DataError(
                 f"{path} cannot be used as a keyword file. Expected: a file of `adml enroll`. "
                 f"Received: {said or type(error).__name__}. Enrol the keywords again."
             ) from error
 
 
+def store_thresholds(
+    path: str | Path, heard: KeywordFile, thresholds: dict[str, tuple[float, dict]]
+) -> None:
+    """Write thresholds into a file that others may have added to since it was read.
+
+    Args:
+        path: of the file.
+        heard: what was read then. A keyword that is another by now gets no threshold.
+        thresholds: as of `KeywordFile.with_thresholds`.
+
+    Raises:
+        DataError, UsageError: as of `KeywordFile.read` and `KeywordFile.write`.
+    """
+    before, now = {k.name: k.vectors for k in heard.keywords}, KeywordFile.read(path)
+    same = {k.name for k in now.keywords
+            if k.name in before and np.array_equal(k.vectors, before[k.name])}  # fmt: skip
+    known = {name: found for name, found in thresholds.items() if name in same}
+    now.with_thresholds(known).write(path)
+
+
 def _shorten(text: str, longest: int = 200) -> str:
     """A text that may be as long as its file, cut for a message."""
     return text if len(text) <= longest else text[:longest] + "..."
+
+
+def _dumps(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _refuse(constant: str) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adml.errors import DataError, UsageError
-from adml.spotting.keyword_file import Keyword, KeywordFile
+from adml.spotting.keyword_file import LARGEST_BYTES, Keyword, KeywordFile, store_thresholds
 
 
 def vectors(count=2, dim=4, seed=0):
@@ -53,6 +53,29 @@ def test_thresholds_are_set_by_name(keywords):
     assert keywords.keywords[1].threshold is None
 
 
+def test_thresholds_spare_what_was_added_meanwhile(keywords, tmp_path):
+    path, first = tmp_path / "kw.json", keywords.keywords[0]
+    keywords.write(path)
+    heard = KeywordFile.read(path)
+    anew, other = Keyword("computer", vectors(1, seed=2)), Keyword("added", vectors(1, seed=3))
+    KeywordFile("abc", (first, anew, other)).write(path)
+    store_thresholds(path, heard, {"hey bixby": (0.6, {}), "computer": (0.7, {})})
+    found = {keyword.name: keyword.threshold for keyword in KeywordFile.read(path).keywords}
+    assert found == {"hey bixby": 0.6, "computer": None, "added": None}
+
+
+def test_a_thousand_keywords_fit_and_too_many_leave_the_file(keywords, tmp_path):
+    path, rows = tmp_path / "kw.json", vectors(1600, 256)
+    many = [Keyword(f"number {n}", row[np.newaxis], (("W", "AH1", "N"),))
+            for n, row in enumerate(rows)]  # fmt: skip
+    KeywordFile("abc", tuple(many[:1000])).write(path)
+    assert len(KeywordFile.read(path).keywords) == 1000
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=f"too many.*{LARGEST_BYTES:,} bytes.*1600 keywords"):
+        KeywordFile("abc", tuple(many)).write(path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["kw.json"]
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -60,7 +83,8 @@ def test_thresholds_are_set_by_name(keywords):
         (lambda told: told | {"model": 5}, "model that is no text"),
         (lambda told: told | {"keywords": []}, "at least one"),
         (lambda told: told | {"keywords": "x"}, "indices"),
-        (lambda told: {"form": 1}, "model"),
+        (lambda told: {"form": 1}, "without 'model'"),
+        (lambda told: told | {"keywords": told["keywords"] * 2}, "'computer'. more than once"),
         (lambda told: first(told, name="a\nb"), "the name"),
         (lambda told: first(told, vectors=[[1.0, 1.0]]), "unit length"),
         (lambda told: first(told, vectors=[1.0, 0.0]), "shape"),

@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    if argv is None:
+        _open_what_is_closed()
     if argv is None and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # where it is not UTF-8
     arguments = _parser().parse_args(argv)
@@ -87,6 +89,13 @@ class _Program(argparse.ArgumentParser):
         if args[:2] == SPOTTING.split():
             args = [SPOTTING, *args[2:]]
         return super().parse_known_args(args, namespace)
+
+
+def _open_what_is_closed() -> None:
+    """Put nothing in the place of a standard stream that the shell has closed (`<&-`, `>&-`)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _failed(error: OSError) -> int:

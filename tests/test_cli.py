@@ -320,3 +320,12 @@ def test_resuming_where_no_run_is_starts_none(tmp_path, capsys):
     assert main(["train", "--resume", "--out", str(tmp_path / "absent")]) == 2
     assert "no run in" in capsys.readouterr().err
     assert not (tmp_path / "absent").exists()
+
+
+def test_closed_streams_are_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["adml", "data", "download", "--list"])
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main() == 0
+    with sys.stdout, sys.stdin:
+        assert sys.stdin.buffer.read() == b""

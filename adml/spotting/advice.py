@@ -17,6 +17,7 @@ from adml.spotting.phones import FRAMES_PER_PHONE
 from adml.spotting.spotter import KeywordSpotter
 from adml.text.dictionary import load_dictionary
 from adml.text.neighbours import neighbour_blocks
+from adml.text.phonemes import to_classes
 
 NEIGHBOURS = 8
 PREFIXES = ("hey", "okay", "hello")
@@ -83,6 +84,7 @@ def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
     keywords = KeywordFile(spotter.model, (asked, *others))
     misses = forecast_misses(spotter, cohort, keywords)
     near = nearest_words(asked.pronunciations[0])
+    alike = words_said_alike(asked.pronunciations[0], asked.name)
     rates = [f"{rate:g}" for rate in FORECAST_PER_HOUR]
     expected = {
         rate: next(iter(cohort.thresholds(spotter, keywords, float(rate)).values()))[1]
@@ -103,7 +105,7 @@ def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
         miss_error=dict(zip(rates, map(float, cohort.forecast.error), strict=True)),
         false_alarms={rate: tuple(told["expected_per_hour"]) for rate, told in expected.items()},
         verdict=next(word for limit, word in VERDICTS if share < limit),
-        reasons=tuple(_reasons(asked.name, phones, near)),
+        reasons=tuple(_reasons(phones, near, alike)),
         alternatives=tuple(pair for pair in better if pair[1] < share),
     )
 
@@ -142,6 +144,20 @@ def nearest_words(symbols: Sequence[str], count: int = NEIGHBOURS) -> tuple[tupl
     return tuple((words[place], round(d, 3)) for place, d in pairs if place >= 0 and d > 0)[:count]
 
 
+def words_said_alike(symbols: Sequence[str], text: str) -> tuple[str, ...]:
+    """The words of the dictionary that nobody can hear apart from a keyword.
+
+    Args:
+        symbols: its pronunciation.
+        text: how it is written, which is left out.
+    """
+    words, pool = _dictionary()
+    asked = to_classes(symbols)
+    return tuple(word for word, said in zip(words, pool, strict=True)
+                 if len(said) == len(asked) and to_classes(said) == asked
+                 and word != text.lower())  # fmt: skip
+
+
 def distance_to_others(symbols: Sequence[str]) -> float:
     """Distance to the nearest word that is said otherwise, in edits per phone."""
     return nearest_words(symbols, 1)[0][1]
@@ -154,23 +170,27 @@ def _dictionary() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
 
 
 def _alternatives(spotter: KeywordSpotter, asked: Keyword) -> list[Keyword]:
-    """The keyword after a word of address, where that is not too long."""
+    """The keyword after a word of address, or another one, where that is not too long."""
+    first, _, rest = asked.name.partition(" ")
+    called = rest if rest and first.lower() in PREFIXES else asked.name
     found = []
     for prefix in PREFIXES:
-        if not asked.name.startswith(prefix):
+        if prefix != first.lower():
             try:
-                found.append(enrol(spotter, f"{prefix} {asked.name}"))
+                found.append(enrol(spotter, f"{prefix} {called}"))
             except TextError:
                 continue
     return found
 
 
-def _reasons(text: str, phones: int, near: Sequence[tuple[str, float]]) -> list[str]:
+def _reasons(phones: int, near: Sequence[tuple[str, float]], alike: Sequence[str]) -> list[str]:
     found = []
+    if alike:
+        found.append(f"It sounds just as {', '.join(alike[:4])}, which will be detected too.")
     if phones < 5:
         found.append(f"It has {phones} phonemes; six or more are found better.")
     if taken := [word for word, distance in near if distance < NEAR]:
         found.append(f"It may be taken for {', '.join(taken[:4])}.")
-    else:
+    elif not alike:
         found.append("No word of the dictionary sounds much like it.")
     return found

@@ -16,6 +16,7 @@ from adml.errors import TextError, UsageError
 from adml.spotting.hearing import Hearing
 from adml.spotting.signatures import Running, hash_of, running_of, signature
 from adml.text.g2p import G2P
+from adml.text.normalisation import quote
 
 if TYPE_CHECKING:
     from adml.spotting.keyword_file import KeywordFile
@@ -195,9 +196,10 @@ class KeywordSpotter:
         unknown = [symbol for symbol in symbols if symbol not in self._ids]
         if unknown or not symbols:
             raise TextError(
-                f"The text {text!r} cannot be embedded. Expected: at least one phoneme, all "
-                f"among the {len(self._ids)} of this export. Received: {list(symbols)!r}. "
-                "Correct its pronunciation."
+                f"The text {quote(text)} cannot be embedded. Expected: at least one phoneme, all "
+                f"among the {len(self._ids)} of this export, such as HH or EY1 (vowels carry a "
+                f"stress, 0, 1 or 2). Received: {list(symbols)!r}, of which "
+                f"{', '.join(unknown) or 'none'} cannot be used. Correct its pronunciation."
             )
         ids = np.array([[self._ids[symbol] for symbol in symbols]], np.int32)
         embedding = self._embed_text(ids, np.array([ids.shape[1]], np.int32))

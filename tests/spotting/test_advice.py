@@ -12,7 +12,7 @@ from rapidfuzz.distance import Levenshtein
 import adml
 from adml.cli import main
 from adml.errors import TextError, UsageError
-from adml.spotting.advice import advise, nearest_words
+from adml.spotting.advice import advise, nearest_words, words_said_alike
 from adml.spotting.cohort import COHORT, Cohort, Table, hear_cohort
 from adml.spotting.forecast import Forecast
 from adml.spotting.spotter import KeywordSpotter
@@ -75,8 +75,17 @@ def test_verdicts_and_reasons(spoken, cohort):
     assert long.reasons[-1] == "No word of the dictionary sounds much like it."
     assert {"hey purple elephant", "okay purple elephant"} <= dict(long.alternatives).keys()
     assert any("may be taken for" in why for why in short.reasons)
+    called = advise(spoken, cohort, "Hey elephant")
+    assert {text for text, _ in called.alternatives} == {"hello elephant", "okay elephant"}
     four = advise(spoken, cohort, "river")
     assert four.reasons[0].startswith("It has 4 phonemes")
+
+
+def test_words_that_are_said_alike_are_told(spoken, cohort):
+    alike = words_said_alike(adml.G2P().phonemes("flower"), "flower")
+    assert "flour" in alike and "flower" not in alike
+    assert "sounds just as flour" in " ".join(advise(spoken, cohort, "flower").reasons)
+    assert not words_said_alike(adml.G2P().phonemes("computer"), "Computer")
 
 
 def test_what_cannot_be_advised_is_refused(spoken, cohort, run, tmp_path, capsys):

@@ -69,7 +69,9 @@ def test_what_cannot_work_is_refused_with_the_reason(spotter):
     assert enrol(spotter, "ah", pronunciations=[["AA1"]], fewest_phones=1).name == "ah"
     with pytest.raises(TextError, match="too long.*at most 19.*Received: 20"):
         enrol(spotter, "long", pronunciations=[["AA1", "N"] * 10])
-    with pytest.raises(TextError, match="QQ"):
+    with pytest.raises(UsageError, match="Received: recordings without a name"):
+        enrol(spotter, None, recordings=[("one.wav", clip())])
+    with pytest.raises(TextError, match=r"'QQ', 'AA1', 'N'\], of which QQ cannot be used"):
         enrol(spotter, "odd", pronunciations=[["QQ", "AA1", "N"]])
     for seconds in (0.05, 3.0):
         with pytest.raises(AudioError, match="one.wav does not hold one keyword.*0.2 to 1.6 s"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -77,6 +78,8 @@ def detect(arguments: argparse.Namespace) -> int:
             for found in detect_stream(detector, chunks):
                 _print(name, found, arguments.json)
         except AudioError as error:
+            for found in detector.close():  # of what was heard until then
+                _print(name, found, arguments.json)
             sys.stderr.write(f"adml: {error}\n")
             code = error.exit_code
     return code
@@ -121,16 +124,32 @@ def _sources(arguments: argparse.Namespace, rate_hz: int) -> Iterator[tuple[str,
 
 def files_of(given: Iterable[str]) -> Iterator[Path]:
     """The files, and those below the folders, in order."""
-    for path in map(Path, given):
+    for name in given:
+        if not name:
+            raise UsageError(
+                "There is a file without a name. Expected: files and folders. Received: ''. "
+                "Check the command; a variable in it may be empty."
+            )
+        path = Path(name)
         if not path.is_dir():
             yield path
             continue
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO and p.is_file())
+        found = sorted(p for p in _below(path) if p.suffix.lower() in AUDIO and p.is_file())
         if not found:
             raise UsageError(
                 f"{path} holds no audio. Expected: {', '.join(AUDIO)} files below it. Check it."
             )
         yield from found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All files below a folder; one that cannot be read is an error."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(place, name) for name in names)
 
 
 def _decoded(path: Path, rate_hz: int):
@@ -144,12 +163,17 @@ def _raw(stream, samples: int):
     """16-bit PCM as it comes, in chunks of at most `samples`; half a sample at the end is odd."""
     import numpy as np
 
-    rest = b""
+    rest, heard = b"", False
     while data := stream.read1(2 * samples):
-        data = rest + data
+        data, heard = rest + data, True
         whole = len(data) // 2 * 2
         rest = data[whole:]
         yield np.frombuffer(data[:whole], "<i2") * np.float32(1 / 32768)
+    if not heard:
+        raise AudioError(
+            "stdin is empty. Expected: 16-bit samples. Received: 0 bytes. Check the program that "
+            "should write them."
+        )
     if rest:
         raise AudioError(
             "stdin ends within a sample. Expected: 16-bit samples, an even number of bytes. "

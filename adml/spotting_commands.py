@@ -125,6 +125,12 @@ def enroll(arguments: argparse.Namespace) -> int:
     made, code = _enrolled(spotter, arguments)
     if made:
         new = {keyword.name for keyword in made}
+        for keyword in kept:
+            if keyword.name in new and keyword.threshold is not None:
+                sys.stderr.write(
+                    f"adml: {keyword.name!r} is enrolled anew, and its threshold of before is "
+                    "dropped. Calibrate it again.\n"
+                )
         kept = tuple(keyword for keyword in kept if keyword.name not in new)
         KeywordFile(spotter.model, (*kept, *made)).write(arguments.out)
     told = [
@@ -178,44 +184,55 @@ def _enrolled(spotter, arguments: argparse.Namespace) -> tuple[list, int]:
 def calibrate(arguments: argparse.Namespace) -> int:
     """Write thresholds into the file and print them; a bad recording is named and left out."""
     from adml.audio.decoding import decode
-    from adml.spotting.calibration import listen_to_background
+    from adml.spotting.calibration import check_rate, listen_to_background
     from adml.spotting.cohort import read_cohort
     from adml.spotting.keyword_file import KeywordFile
     from adml.spotting.spotter import KeywordSpotter
 
-    keywords, code = KeywordFile.read(arguments.keywords), 0
+    keywords, code, rate = KeywordFile.read(arguments.keywords), 0, arguments.false_alarms_per_hour
+    check_rate(rate)  # now, not after hours of background
     spotter = KeywordSpotter.load(arguments.model)
     keywords.require_model(spotter.model)
     if not arguments.background:
-        found = read_cohort(arguments.model).thresholds(
-            spotter, keywords, arguments.false_alarms_per_hour
-        )
+        found = read_cohort(arguments.model).thresholds(spotter, keywords, rate)
         return _calibrated(arguments, keywords, found)
 
     def recordings():
         nonlocal code
-        for path in tqdm(list(files_of(arguments.background)), "background", disable=None):
+        once = {path.resolve(): path for path in files_of(arguments.background)}
+        for path in tqdm(once.values(), "background", disable=None):
             try:
-                yield decode(path, sample_rate_hz=spotter.sample_rate_hz, allow_silence=True)
+                yield decode(path, sample_rate_hz=spotter.sample_rate_hz)
             except AudioError as error:
                 sys.stderr.write(f"adml: {error}\n")
                 code = error.exit_code
 
     heard = listen_to_background(spotter, keywords, recordings())
-    return _calibrated(arguments, keywords, heard.thresholds(arguments.false_alarms_per_hour), code)
+    found = heard.thresholds(rate)
+    if rate * heard.seconds < 3600:
+        sys.stderr.write(
+            f"adml: {heard.seconds / 3600:.2f} h of background are too few to see {rate:g} false "
+            f"alarms an hour. Expected: {1 / rate:g} h. The thresholds lie above all that was "
+            "heard; the interval tells how many false alarms there may yet be.\n"
+        )
+    return _calibrated(arguments, keywords, found, code)
 
 
 def _calibrated(arguments: argparse.Namespace, keywords, found: dict, code: int = 0) -> int:
-    """Write and print thresholds."""
-    keywords.with_thresholds(found).write(arguments.keywords)
+    """Write and print thresholds; they are printed where they cannot be written, too."""
+    from adml.spotting.keyword_file import store_thresholds
+
     told = [
         {"keyword": name, "threshold": threshold} | calibration
         for name, (threshold, calibration) in found.items()
     ]
-    if arguments.json:
-        write_json(told)
-    else:
-        sys.stdout.write("".join(_threshold_line(row) for row in told))
+    try:
+        store_thresholds(arguments.keywords, keywords, found)
+    finally:
+        if arguments.json:
+            write_json(told)
+        else:
+            sys.stdout.write("".join(_threshold_line(row) for row in told))
     return code
 
 

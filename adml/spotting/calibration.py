@@ -38,19 +38,21 @@ class Background:
         """The lowest threshold of each keyword that keeps its false alarms within a rate.
 
         Args:
-            false_alarms_per_hour: above 0.
+            false_alarms_per_hour: as for `check_rate`.
 
         Returns:
             By name: the threshold, and where it comes from: hours, the events at or above it, the
             exact Poisson interval of their rate, and the content of the background.
 
         Raises:
-            UsageError: the rate is not above 0.
+            UsageError: the rate is wrong.
+            DataError: the background is so short that nothing in it could be compared.
         """
-        if not false_alarms_per_hour > 0:
-            raise UsageError(
-                "The rate of false alarms is wrong. Expected: above 0 an hour. Received: "
-                f"{false_alarms_per_hour:g}."
+        check_rate(false_alarms_per_hour)
+        if not all(map(len, self.events)):
+            raise DataError(
+                "The background is too short to calibrate on. Expected: an hour or more. Received: "
+                f"{self.seconds:.2f} s. Record more, or leave --background out."
             )
         hours = self.seconds / 3600
         allowed = int(np.floor(false_alarms_per_hour * hours + 5e-7))
@@ -70,6 +72,20 @@ class Background:
                 "content": self.content,
             }
         return found
+
+
+def check_rate(false_alarms_per_hour: float) -> None:
+    """Refuse a rate of false alarms that no threshold can have.
+
+    Raises:
+        UsageError: not above 0, or more than the detections that there may be in an hour.
+    """
+    most = 3600 / REFRACTORY_S
+    if not 0 < false_alarms_per_hour <= most:
+        raise UsageError(
+            f"The rate of false alarms is wrong. Expected: above 0 an hour, at most {most:g}. "
+            f"Received: {false_alarms_per_hour:g}."
+        )
 
 
 def listen_to_background(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
+from adml.audio.containers import RATES_HZ
 from adml.audio.samples import check_samples
 from adml.errors import UsageError
 from adml.metrics.detection import REFRACTORY_S
@@ -15,6 +16,7 @@ from adml.spotting.keyword_file import KeywordFile
 from adml.spotting.scoring import Detection, Events, Scorer, Scores
 from adml.spotting.spotter import KeywordSpotter
 
+HIGHEST_SCORE = 1.0
 _PIECES_PER_SECOND = 10
 
 
@@ -29,7 +31,8 @@ class Detector:
         refractory_s: seconds after a detection in which its keyword is not detected again.
 
     Raises:
-        UsageError: the keywords are of another model, one has no threshold, or the rate is wrong.
+        UsageError: the keywords are of another model, one has no threshold or one that no score
+            reaches, or the rate is wrong.
     """
 
     def __init__(
@@ -48,13 +51,21 @@ class Detector:
                 f"The keyword {bare[0]!r} has no threshold. Expected: a score from which on it is "
                 "detected. Find one by `adml calibrate`, or give one by --threshold."
             )
+        thresholds = [threshold if k.threshold is None else k.threshold for k in keywords.keywords]
+        for keyword, limit in zip(keywords.keywords, thresholds, strict=True):
+            if not limit <= HIGHEST_SCORE:
+                raise UsageError(
+                    f"The keyword {keyword.name!r} would never be detected. Expected: a threshold "
+                    f"of at most {HIGHEST_SCORE:g}, as scores are. Received: {limit:g}. Find one "
+                    "by `adml calibrate`."
+                )
         self._hearing = spotter.hearing()
         self._resampler = Resampler(sample_rate_hz, spotter.sample_rate_hz)
         self._scorer = Scorer(keywords.keywords, self._hearing.places.lengths)
         self._rate_hz = spotter.sample_rate_hz
         self._events = Events(
             [keyword.name for keyword in keywords.keywords],
-            [threshold if k.threshold is None else k.threshold for k in keywords.keywords],
+            thresholds,
             frame_s=self._hearing.shift / spotter.sample_rate_hz,
             refractory_s=refractory_s,
         )
@@ -120,12 +131,16 @@ class Resampler:
         from_hz, to_hz: rates.
 
     Raises:
-        UsageError: a rate is not positive.
+        UsageError: the rate is no whole number, or none that audio has.
     """
 
     def __init__(self, from_hz: int, to_hz: int):
-        if from_hz < 1:
-            raise UsageError(f"The sample rate is wrong. Expected: at least 1. Received: {from_hz}")
+        low, high = RATES_HZ
+        if not (isinstance(from_hz, (int, np.integer)) and low <= from_hz <= high):
+            raise UsageError(
+                f"The sample rate is wrong. Expected: a whole number of Hz, {low} to {high}. "
+                f"Received: {from_hz!r}. State the rate of the stream."
+            )
         self._stream = None
         if from_hz != to_hz:
             self._stream = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32")

@@ -42,7 +42,12 @@ def test_equal_events_are_let_through_together_or_not_at_all():
     assert told["events"] == 1 and 0.8 < threshold < 0.9
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_background_in_which_nothing_can_be_compared_is_refused():
+    with pytest.raises(DataError, match="too short.*Received: 0.36 s"):
+        background([0.9], [], hours=1e-4).thresholds(0.5)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 3601.0, float("nan")])
 def test_a_rate_is_above_0(rate):
     with pytest.raises(UsageError, match="above 0 an hour"):
         background([0.5]).thresholds(rate)

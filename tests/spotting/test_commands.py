@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,10 @@ def test_raw_audio_on_stdin_is_heard_as_the_file_is(adml, file, tmp_path, monkey
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(whole.tobytes()[:-1])))
     code, _, err = adml("detect", *listen, "-", "--rate", RATE_HZ)
     assert code == 3 and "ends within a sample" in err
+    assert out.count("\n") == expected.count("\n"), "what was heard until then is told"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO()))
+    code, out, err = adml("detect", *listen, "-", "--rate", RATE_HZ)
+    assert code == 3 and "stdin is empty" in err and not out
 
 
 def test_a_bad_recording_is_passed_over(adml, file, tmp_path):
@@ -165,6 +170,9 @@ def test_damaged_recordings_are_heard_or_named(adml, file, tmp_path):
         (["-"], "never guessed"),
         (["a.wav", "--rate", "16000"], "never guessed"),
         (["a.wav"], "has no threshold"),
+        (["a.wav", "--threshold", "50"], "would never be detected"),
+        (["-", "--rate", "4", "--threshold", "0"], "sample rate is wrong"),
+        (["", "--threshold", "0"], "a file without a name"),
         (["a.wav", "--threshold", "nan"], "expected a number"),
     ],
 )
@@ -191,9 +199,42 @@ def test_thresholds_from_background(adml, file, tmp_path):
     assert code == 0 and "0 false alarms in 0.00 h" in out.splitlines()[0]
 
 
+def test_background_that_tells_too_little_is_told(adml, file, tmp_path):
+    soundfile.write(tmp_path / "a.wav", wave(4), RATE_HZ)
+    soundfile.write(tmp_path / "still.wav", np.zeros(4 * RATE_HZ), RATE_HZ)
+    given = [file, "--json", "--background", tmp_path, tmp_path / "a.wav"]
+    code, out, err = adml("calibrate", *given)
+    told = json.loads(out)[0]
+    assert told["recordings"] == 1 and told["hours"] == round(4 / 3600, 4), "once, without silence"
+    assert code == 3 and "still.wav is silent" in err
+    assert "too few to see 0.5 false alarms an hour. Expected: 2 h." in err
+    _, _, err = adml("calibrate", *given, "--false-alarms-per-hour", "1000")
+    assert "too few" not in err
+    assert adml("calibrate", file, "--background", "")[0] == 2
+
+
+def test_thresholds_that_cannot_be_written_are_printed(adml, file, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", wave(2), RATE_HZ)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("adml.spotting.keyword_file.os.replace", full)
+    code, out, err = adml("calibrate", file, "--background", tmp_path / "a.wav", "--json")
+    assert code == 2 and "No space left" in err and len(json.loads(out)) == 2
+
+
+def test_a_keyword_that_is_enrolled_anew_loses_its_threshold_and_says_so(adml, file):
+    before = KeywordFile.read(file)
+    before.with_thresholds({"two": (0.5, {})}).write(file)
+    code, _, err = adml("enroll", "two", "--fewest-phones", "1", "--add", "-o", file)
+    assert code == 0 and "'two' is enrolled anew" in err and "'one'" not in err
+    assert [keyword.threshold for keyword in KeywordFile.read(file).keywords] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
-    [(["--false-alarms-per-hour", "0"], "above 0 an hour"),
+    [(["--false-alarms-per-hour", "0", "--background", "none.wav"], "above 0 an hour"),
      (["--false-alarms-per-hour", "x"], "expected a number")],
 )  # fmt: skip
 def test_mistakes_of_calibration_leave_the_file(adml, file, tmp_path, given, told):
@@ -207,6 +248,21 @@ def test_an_empty_folder_is_told(adml, file, tmp_path):
     (tmp_path / "empty").mkdir()
     code, _, err = adml("detect", "-k", file, tmp_path / "empty", "--threshold", "0.5")
     assert code == 2 and "holds no audio" in err
+
+
+def test_a_folder_that_cannot_be_read_is_told(adml, file, tmp_path, monkeypatch):
+    (tmp_path / "locked").mkdir()
+    soundfile.write(tmp_path / "a.wav", wave(), RATE_HZ)
+    look = os.scandir
+
+    def refused(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    code, out, err = adml("detect", "-k", file, tmp_path, "--threshold", "-1")
+    assert code == 3 and "locked: Permission denied" in err and not out
 
 
 def test_the_microphone_is_a_stream(monkeypatch):

@@ -111,8 +111,12 @@ def test_another_model_no_threshold_and_odd_samples_are_refused(spotter, keyword
         Detector(spotter, KeywordFile("other", file.keywords), sample_rate_hz=RATE_HZ)
     with pytest.raises(UsageError, match="'yes' has no threshold.*adml calibrate"):
         Detector(spotter, file, sample_rate_hz=RATE_HZ)
-    with pytest.raises(UsageError, match="sample rate"):
-        Detector(spotter, file, sample_rate_hz=0, threshold=0.5)
+    for rate_hz in (0, 100, 16000.5, "16000", 10**7):
+        with pytest.raises(UsageError, match="sample rate.*4000 to 384000"):
+            Detector(spotter, file, sample_rate_hz=rate_hz, threshold=0.5)
+    for threshold in (50.0, float("nan")):
+        with pytest.raises(UsageError, match="'yes' would never be detected.*at most 1"):
+            Detector(spotter, file, sample_rate_hz=RATE_HZ, threshold=threshold)
     detector = Detector(spotter, file, sample_rate_hz=RATE_HZ, threshold=0.5)
     with pytest.raises(AudioError, match="NaN or infinite"):
         detector.push(np.array([0.0, np.nan]))

@@ -69,6 +69,10 @@ def detect(arguments: argparse.Namespace) -> int:
 
     _check_sources(arguments)
     keywords = KeywordFile.read(arguments.keywords)
+    if arguments.threshold is not None and all(k.threshold is not None for k in keywords.keywords):
+        sys.stderr.write(
+            "adml: --threshold has no effect: every keyword of the file has one of its own.\n"
+        )
     spotter, code = KeywordSpotter.load(arguments.model), 0
     for name, rate_hz, chunks in _sources(arguments, spotter.sample_rate_hz):
         detector = Detector(

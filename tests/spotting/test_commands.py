@@ -195,6 +195,7 @@ def test_thresholds_from_background(adml, file, tmp_path):
     assert read.keywords[1].calibration["false_alarms_per_hour"] == 1000
     code, out, _ = adml("detect", "-k", file, tmp_path / "a.wav")
     assert code == 0, "no --threshold is needed any more"
+    assert "no effect" in adml("detect", "-k", file, tmp_path / "a.wav", "--threshold", "0.5")[2]
     code, out, _ = adml("calibrate", file, "--background", tmp_path / "a.wav")
     assert code == 0 and "0 false alarms in 0.00 h" in out.splitlines()[0]
 

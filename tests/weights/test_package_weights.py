@@ -21,7 +21,7 @@ from adml.spotting.hearing import Heard
 from adml.spotting.spotter import KeywordSpotter
 
 pytestmark = pytest.mark.usefixtures("thin_encoders")
-TABLE = Table(*np.ones([4, 6]), 40, 2.5)
+TABLE = Table(*np.arange(1.0, 25.0).reshape(4, 6), 40, 2.5)
 HEARD = Heard(np.arange(3), np.arange(3) + 9, np.eye(3, dtype=np.float32), 0, None, 0)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +85,9 @@ def convert(
         Call(BLOCK, ACOUSTIC, "listen", heard, encoder.listen, encoder),
         Call(CLIPS, ACOUSTIC, "listen", clips, encoder.listen, encoder),
     ]
-    with _quiet():
-        _write(encoder, folder / ACOUSTIC, precision, heard)
-        if precision == "float32":
-            calls.append(_write_text(source / "text", folder / TEXT))
+    _write(encoder, folder / ACOUSTIC, precision, heard)
+    if precision == "float32":
+        calls.append(_write_text(source / "text", folder / TEXT))
     return calls
 
 
@@ -190,15 +187,3 @@ def _quantise(path: Path, speech: Sequence[dict[str, np.ndarray]]) -> None:
             between, path, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
             op_types_to_quantize=["Conv"],
         )  # fmt: skip
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what the converters log of their own doings."""
-    logger = logging.getLogger()
-    before = logger.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,7 +107,8 @@ def export_runtime(
     require_runtime(kind)
     source, folder, module = Path(source), Path(folder), FORMATS[kind]
     with written_aside(folder) as aside:
-        calls = module.convert(source, aside, blocks, precision, speech)
+        with _quiet():
+            calls = module.convert(source, aside, blocks, precision, speech)
         (aside / MODEL).write_text(json.dumps({"format": kind, "precision": precision} | described))
         (aside / EXAMPLE).write_text(example(kind), encoding="utf-8")
         for path in beside:
@@ -169,3 +172,15 @@ def _difference(folder: Path, name: str, value: np.ndarray, truth: np.ndarray) -
     scale = max(1.0, float(np.abs(truth).max()))
     difference = float(np.abs(value.astype(np.float64) - truth).max()) / scale
     return difference if difference == difference else float("inf")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the converters log of their own doings."""
+    logger = logging.getLogger()
+    before = logger.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+DAMAGED = OSError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError
+"""What an export that is not whole is known by."""
 
 
 class Running(NamedTuple):
@@ -18,6 +22,23 @@ class Running(NamedTuple):
     listen: Callable
     window: int
     shift: int
+
+
+def load_saved(folder: Path):
+    """Load a SavedModel, without the warning that its gradients were not saved: none are asked for.
+
+    Raises:
+        one of `DAMAGED`.
+    """
+    talker = logging.getLogger("absl")
+    level = talker.level
+    talker.setLevel(logging.ERROR)
+    try:
+        return tf.saved_model.load(str(folder))
+    except tf.errors.OpError as error:
+        raise OSError(error.message) from error
+    finally:
+        talker.setLevel(level)
 
 
 def signature(loaded, name: str, inputs: tuple[str, ...]) -> Callable:
@@ -39,7 +60,11 @@ def _call(loaded, name: str, inputs: tuple[str, ...]) -> Callable:
 
 
 def running_of(loaded, settings: dict) -> Running | None:
-    """The functions for running audio; None where the SavedModel has none."""
+    """The functions for running audio; None where the SavedModel has none.
+
+    Raises:
+        one of `DAMAGED`: the settings of the front end.
+    """
     if "listen" not in loaded.signatures:
         return None
     log_mel = _call(loaded, "log_mel", ("waveform",))
@@ -54,6 +79,8 @@ def running_of(loaded, settings: dict) -> Running | None:
         round(settings["sample_rate_hz"] * settings[name] / 1000)
         for name in ("window_ms", "shift_ms")
     )
+    if not 0 < shift <= window:
+        raise ValueError(f"windows of {window} samples every {shift}")
     return Running(lambda waveform: log_mel(waveform)["log_mel"].numpy(), hear, window, shift)
 
 

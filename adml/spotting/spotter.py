@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from adml.audio.decoding import resample
 from adml.audio.samples import check_samples
 from adml.errors import TextError, UsageError
 from adml.spotting.hearing import Hearing
-from adml.spotting.signatures import Running, hash_of, running_of, signature
+from adml.spotting.signatures import DAMAGED, Running, hash_of, load_saved, running_of, signature
 from adml.text.g2p import G2P
 from adml.text.normalisation import quote
 
@@ -91,12 +90,13 @@ class KeywordSpotter:
             settings = json.loads((folder / FRONT_END).read_text(encoding="utf-8"))
             sample_rate_hz = int(settings["sample_rate_hz"])
             symbols = (folder / PHONEMES).read_text(encoding="utf-8").split()
-            acoustic = tf.saved_model.load(str(folder / ACOUSTIC))
+            acoustic = load_saved(folder / ACOUSTIC)
             audio = signature(acoustic, "embed_audio", ("waveform", "lengths"))
-            reader = tf.saved_model.load(str(folder / TEXT))
+            reader = load_saved(folder / TEXT)
             text = signature(reader, "embed_text", ("phonemes", "lengths"))
             model = hash_of([folder / ACOUSTIC, folder / TEXT])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            running = running_of(acoustic, settings)
+        except DAMAGED as error:
             advice = "Install the package again." if path is None else "Export again."
             raise UsageError(
                 f"The export in {folder} is damaged. Expected: two SavedModels with their assets, "
@@ -108,7 +108,7 @@ class KeywordSpotter:
             symbols=symbols,
             sample_rate_hz=sample_rate_hz,
             to_phonemes=to_phonemes or G2P(),
-            running=running_of(acoustic, settings),
+            running=running,
             model=model,
         )
 

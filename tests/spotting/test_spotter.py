@@ -99,11 +99,20 @@ def test_missing_export(tmp_path):
         find_export(tmp_path)
 
 
-@pytest.mark.parametrize("broken", [spotting.FRONT_END, "acoustic/saved_model.pb"])
-def test_damaged_export(run, tmp_path, broken):
+SETTINGS = '{"sample_rate_hz": 16000, "window_ms": 25, "shift_ms": %s}'
+
+
+@pytest.mark.parametrize(
+    ("broken", "content"),
+    [(spotting.FRONT_END, content) for content in (
+        "{}", '{"sample_rate_hz": 16000}', "[" * 100_000, SETTINGS % 0, SETTINGS % "1e999")]
+    + [("acoustic/saved_model.pb", "{}"), ("text/variables/variables.data-00000-of-00001", "half"),
+       ("text/variables/variables.index", "{}")],
+)  # fmt: skip
+def test_damaged_export(run, tmp_path, broken, content):
     folder = tmp_path / "export"
     shutil.copytree(run / "export", folder)
-    (folder / broken).write_text("{}")
+    (folder / broken).write_text(content)
     with pytest.raises(UsageError, match="is damaged"):
         KeywordSpotter.load(folder)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from adml.data.sets import open_recordings, read_clips
-from adml.errors import DataError
+from adml.errors import DataError, UsageError
 from adml.evaluation.records import environment, now
 from adml.evaluation.spotting import LIMITS_PER_HOUR, Noise, Read, Spoken, Spotted, spot
 from adml.experiment import default_cache
@@ -79,10 +79,14 @@ def make_test(
         cache: folder for decoded speech.
 
     Raises:
+        UsageError: noise without ratios, or ratios without noise.
         DataError: a set is missing or nothing is left of it.
     """
-    if snr_db and noise is None:
-        raise DataError("There is no noise for --snr. Expected: a set of noise (--noise).")
+    if bool(snr_db) != (noise is not None):
+        raise UsageError(
+            "Noise is added at a ratio. Expected: a set of noise and ratios, both (--noise, --snr) "
+            f"or neither. Received: the set {noise}, the ratios {list(snr_db)}."
+        )
     table, spoken = read_clips(clips), read_clips(background)
     wanted = set(keywords if keywords is not None else table.word.tolist()) - {""}
     said = [Spoken(path, word) for path, word in zip(table.path, table.word, strict=True)
@@ -109,7 +113,7 @@ def make_test(
         tuple(path for path in quiet if path in apart),
         lambda path: (heard if path in heard else apart).read(path),
         tuple(sounds.read(path) for path in sounds.paths) if sounds else (),
-        tuple(snr_db),
+        tuple(dict.fromkeys(snr_db)),
         seed,
         {"clips": clips.resolve().name, "background": background.resolve().name,
          "noise": noise.resolve().name if snr_db else None},

@@ -44,7 +44,7 @@ def add_evaluate_spotting(verbs) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Print the table, write the record and draw the plot."""
+    """Print the table, then write the record and draw the plot."""
     from adml.evaluate_spotting import evaluate_spotting, make_test, table
     from adml.evaluation.records import write_atomically
     from adml.evaluation.spotting_plot import spotting_curves
@@ -64,12 +64,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
     told, found = evaluate_spotting(
         arguments.model, test, keywords=keywords, pocketsphinx=arguments.pocketsphinx
     )
-    if arguments.record:
-        write_atomically(arguments.record, (json.dumps(told, indent=1) + "\n").encode())
-    if arguments.plot:
-        spotting_curves(found, arguments.plot)
     if arguments.json:
         write_json(told)
     else:
         sys.stdout.write(table(told) + "\n")
+    sys.stdout.flush()  # told, whatever becomes of the files
+    if arguments.record:
+        write_atomically(arguments.record, (json.dumps(told, indent=1) + "\n").encode())
+    if arguments.plot:
+        spotting_curves(found, arguments.plot)
     return 0

@@ -55,15 +55,16 @@ def test_a_bad_recording_is_left_out(sets, tmp_path, caplog):
 
 
 def test_what_is_missing_is_told(sets):
-    with pytest.raises(DataError, match="no noise for --snr"):
-        make_test(sets / "clips", sets / "speech", snr_db=[10])
+    for noise, ratios in ((None, [10]), (sets / "noise", [])):
+        with pytest.raises(UsageError, match="both .--noise, --snr. or neither"):
+            make_test(sets / "clips", sets / "speech", noise, snr_db=ratios)
     with pytest.raises(DataError, match="Received: 0 and 3"):
         make_test(sets / "clips", sets / "speech", keywords=["jukebox"])
 
 
 def test_the_command(tiny_export, sets, tmp_path, capsys):
     given = ["--model", tiny_export, "--clips", sets / "clips", "--background", sets / "speech"]
-    more = ["--noise", sets / "noise", "--snr", "10", "--record", tmp_path / "record.json",
+    more = ["--noise", sets / "noise", "--snr", "10", "10", "--record", tmp_path / "record.json",
             "--plot", tmp_path / "det.png", "--json"]  # fmt: skip
     assert main(["evaluate", "spotting", *map(str, given + more)]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -78,8 +79,12 @@ def test_the_command(tiny_export, sets, tmp_path, capsys):
         ]  # fmt: skip
         assert all(point["false_alarms"] == 0 for point in values["keywords"]["computer"])
     assert (tmp_path / "det.png").read_bytes().startswith(b"\x89PNG")
-    assert main(["evaluate", "spotting", *map(str, given)]) == 0
-    table = capsys.readouterr().out.splitlines()
+    (tmp_path / "file").touch()
+    given += ["--record", tmp_path / "file" / "record.json"]
+    assert main(["evaluate", "spotting", *map(str, given)]) == 2
+    captured = capsys.readouterr()
+    table = captured.out.splitlines()  # told although it cannot be written
+    assert "Cannot write" in captured.err
     assert len(table) == 4 and table[2].startswith("| adml, clean | computer | 2 | ")
 
 

@@ -202,7 +202,7 @@ def _decode_all(paths: list[str], target: Path, workers: int) -> None:
     }
     if not index["paths"]:
         raise DataError(
-            f"None of {len(paths)} recordings could be decoded. First: {index['failed'][0]}."
+            f"None of {len(paths)} recordings could be decoded. First: {index['failed'][0][1]}"
         )
     hashes = "".join(entry["sha256"] for entry in done)
     index["content_hash"] = hashlib.sha256(hashes.encode()).hexdigest()

@@ -91,7 +91,9 @@ def detect(arguments: argparse.Namespace) -> int:
 
 def _print(source: str, found, as_json: bool) -> None:
     if as_json:
-        row = json.dumps({"source": source, **found._asdict()}, ensure_ascii=False)
+        told = {name: round(value, 3) if name.endswith("_s") else value
+                for name, value in found._asdict().items()}  # fmt: skip
+        row = json.dumps({"source": source, **told}, ensure_ascii=False)
     else:
         times = f"{found.start_s:.2f}\t{found.end_s:.2f}\t{found.score:.3f}"
         row = f"{source}\t{times}\t{found.keyword}"

@@ -112,18 +112,12 @@ def enroll(arguments: argparse.Namespace) -> int:
             "--audio, --pron and --name are of one keyword. Expected: at most one text. Received: "
             f"{len(arguments.text)}. Enrol them one by one, with --add."
         )
-    before = KeywordFile.read(arguments.out) if arguments.add and arguments.out.exists() else None
-    if before is None and arguments.out.exists():
-        raise UsageError(
-            f"{arguments.out} is there already. Expected: a new file. Choose another name, or "
-            "keep its keywords and add to them by --add."
-        )
+    _read_before(arguments)  # what it refuses, it refuses before the work
     spotter = KeywordSpotter.load(arguments.model)
-    if before is not None:
-        before.require_model(spotter.model)
-    kept = before.keywords if before else ()
+    _read_before(arguments, spotter.model)
     made, code = _enrolled(spotter, arguments)
     if made:
+        kept = _read_before(arguments, spotter.model)  # others may have added to it
         new = {keyword.name for keyword in made}
         for keyword in kept:
             if keyword.name in new and keyword.threshold is not None:
@@ -146,6 +140,23 @@ def enroll(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write("".join(_line(**row) for row in told))
     return code
+
+
+def _read_before(arguments: argparse.Namespace, model: str | None = None) -> tuple:
+    """The keywords that the file holds already, none where it is new."""
+    from adml.spotting.keyword_file import KeywordFile
+
+    if not arguments.out.exists():
+        return ()
+    if not arguments.add:
+        raise UsageError(
+            f"{arguments.out} is there already. Expected: a new file. Choose another name, or "
+            "keep its keywords and add to them by --add."
+        )
+    before = KeywordFile.read(arguments.out)
+    if model is not None:
+        before.require_model(model)
+    return before.keywords
 
 
 def _line(keyword: str, pronunciations: list[str], recordings: int) -> str:
@@ -178,6 +189,11 @@ def _enrolled(spotter, arguments: argparse.Namespace) -> tuple[list, int]:
             code = error.exit_code
         else:
             made.append(keyword)
+            if text and not arguments.pron and (guessed := spotter.guessed(text)):
+                sys.stderr.write(
+                    f"adml: how {', '.join(guessed)} is said was guessed by its spelling. Where "
+                    "that is wrong, tell how by --pron.\n"
+                )
     return made, code
 
 

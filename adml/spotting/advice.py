@@ -105,7 +105,7 @@ def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
         miss_error=dict(zip(rates, map(float, cohort.forecast.error), strict=True)),
         false_alarms={rate: tuple(told["expected_per_hour"]) for rate, told in expected.items()},
         verdict=next(word for limit, word in VERDICTS if share < limit),
-        reasons=tuple(_reasons(phones, near, alike)),
+        reasons=tuple(_reasons(phones, near, alike, spotter.guessed(text))),
         alternatives=tuple(pair for pair in better if pair[1] < share),
     )
 
@@ -183,8 +183,12 @@ def _alternatives(spotter: KeywordSpotter, asked: Keyword) -> list[Keyword]:
     return found
 
 
-def _reasons(phones: int, near: Sequence[tuple[str, float]], alike: Sequence[str]) -> list[str]:
+def _reasons(
+    phones: int, near: Sequence[tuple[str, float]], alike: Sequence[str], guessed: Sequence[str]
+) -> list[str]:
     found = []
+    if guessed:
+        found.append(f"How {', '.join(guessed)} is said was guessed by its spelling.")
     if alike:
         found.append(f"It sounds just as {', '.join(alike[:4])}, which will be detected too.")
     if phones < 5:

@@ -180,6 +180,11 @@ class KeywordSpotter:
         """
         return [symbol for symbol in self._to_phonemes(text) if symbol != " "]
 
+    def guessed(self, text: str) -> list[str]:
+        """The words of a text that no dictionary knows, whose phonemes their spelling tells."""
+        explain = getattr(self._to_phonemes, "explain", lambda _: ())
+        return [word.word for word in explain(text) if word.source == "predicted"]
+
     def embed_phonemes(self, symbols: Sequence[str], text: str = "") -> np.ndarray:
         """Embed a pronunciation.
 

@@ -85,6 +85,8 @@ def test_words_that_are_said_alike_are_told(spoken, cohort):
     alike = words_said_alike(adml.G2P().phonemes("flower"), "flower")
     assert "flour" in alike and "flower" not in alike
     assert "sounds just as flour" in " ".join(advise(spoken, cohort, "flower").reasons)
+    guessed = "How xyzzy is said was guessed by its spelling."
+    assert advise(spoken, cohort, "hello xyzzy").reasons[0] == guessed
     assert not words_said_alike(adml.G2P().phonemes("computer"), "Computer")
 
 

@@ -73,6 +73,25 @@ def test_what_was_enrolled_is_told(adml, tmp_path):
     assert out == "jarvis: JH AA1 R V IH0 S | Y AA1 R V IH0 S\n"
     names = [keyword.name for keyword in KeywordFile.read(tmp_path / "kw.json").keywords]
     assert names == ["computer", "jarvis"]
+    code, _, err = adml("enroll", "xyzzy", "--add", "-o", tmp_path / "kw.json")
+    assert code == 0 and "how xyzzy is said was guessed" in err
+    pron = ["--pron", "Z IH1 Z IY0", "--add", "-o", tmp_path / "kw.json"]
+    assert adml("enroll", "xyzzy", *pron)[2] == ""
+
+
+def test_what_others_enrol_meanwhile_is_kept(adml, spotter, file, monkeypatch):
+    from adml.spotting import enrolment
+
+    def slowly(*given, **more):
+        monkeypatch.undo()
+        made = enrol(spotter, "other", pronunciations=[["Y", "EH1", "S"]])
+        KeywordFile(spotter.model, (*KeywordFile.read(file).keywords, made)).write(file)
+        return enrol(*given, **more)
+
+    monkeypatch.setattr(enrolment, "enrol", slowly)
+    assert adml("enroll", "computer", "--add", "-o", file)[0] == 0
+    names = [keyword.name for keyword in KeywordFile.read(file).keywords]
+    assert names == ["one", "two", "other", "computer"]
 
 
 def test_a_refused_keyword_leaves_the_others(adml, tmp_path):

@@ -88,7 +88,7 @@ def measure(model: str, count: int, seconds: float) -> dict:
             for number, (vector, symbols) in enumerate(zip(vectors, spoken, strict=True))
         ),
     )
-    detector = Detector(spotter, keywords, sample_rate_hz=spotter.sample_rate_hz, threshold=2.0)
+    detector = Detector(spotter, keywords, sample_rate_hz=spotter.sample_rate_hz, threshold=1.0)
     for _ in range(4):  # the first blocks make the graph
         detector.push(second)
     before_mb, start = peak_mb(), time.process_time()

@@ -5,7 +5,7 @@ EXTRAS := dev,synth,rooms,export,notebooks
 DECLARED := setup.cfg pyproject.toml constraints.txt
 ARGS ?=
 # One process for each of two cores; `make PARALLEL= test` for one process that a debugger can enter.
-PARALLEL ?= --numprocesses=2 --dist=loadfile
+PARALLEL ?= --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))
 VERSION := import sys; print("Python %d.%d.%d" % sys.version_info[:3])

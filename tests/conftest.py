@@ -31,6 +31,17 @@ def _split_cpu() -> None:
 _split_cpu()
 
 
+SLOW_FILES = (
+    "test_notebooks.py", "test_quickstart.py", "test_step.py", "test_smoke.py", "test_workers.py",
+    "test_campaign.py", "test_cohort.py", "test_cli.py", "test_saved_model.py", "test_runtimes.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """What takes longest comes first, so that two processes end together."""
+    items.sort(key=lambda item: item.path.name not in SLOW_FILES)
+
+
 @pytest.fixture(autouse=True)
 def keep_logging():
     """The command line sets the root logger up; put it back, also after wide fixtures."""

@@ -7,7 +7,7 @@ import pytest
 from adml.benchmarks.step import format_step_benchmark, step_benchmark
 
 
-def test_the_share_is_that_of_the_two_rates():
+def test_the_share_is_that_of_the_two_rates(thin_encoders):
     values = step_benchmark(4, rounds=1, steps=1)
     assert values["batch_size"] == 8
     assert values["share"] == pytest.approx(values["step"] / values["encoder"])

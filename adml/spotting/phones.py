@@ -18,7 +18,7 @@ PHONE_WEIGHT = 0.1
 WORST_PHONES = -10.0
 """Ways through the phones that are worse than this are all as bad."""
 
-PHONE_FRAMES = 20
+PHONE_FRAMES = 30
 """A way may end so many frames before the span that it is told with."""
 
 _NEVER = np.float32(-1e9)
@@ -46,20 +46,37 @@ def fitting_lengths(pronunciations: Sequence[Sequence[str]], lengths: Sequence[i
     return fitting
 
 
-def best_two(cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the best two spans of each end: what is said lets more than one length fit.
+class SpanEvidence:
+    """What the spans that end together, and those that end one before, tell of keywords.
 
-    Args:
-        cosines: float [E, N] or [E, N, K], by length; -inf for those that do not count.
-
-    Returns:
-        float [E] or [E, K], the best itself where it is alone, -inf where there is none; and which
-        length is the best, int of the same shape.
+    Of each end the mean cosine of its best two spans counts: what is said lets more than one length
+    fit, chance mostly one alone. Told is its mean with that of the end before, as what is said is
+    near at more than one end as well. What is told of an end depends on it and that one alone.
     """
-    ranked = np.sort(cosines, axis=1)
-    best, second = ranked[:, -1], ranked[:, -2:][:, 0]
-    mean = (best + np.where(np.isfinite(second), second, best)) / 2
-    return mean, cosines.argmax(axis=1)
+
+    def __init__(self) -> None:
+        self._before: np.ndarray | None = None
+
+    def push(self, cosines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Hear the next ends.
+
+        Args:
+            cosines: float [E, N, K], by end, length and keyword, or [E, N] of one keyword; -inf for
+                those that do not count.
+
+        Returns:
+            float [E, K] or [E], of an end alone where that before has no span, -inf where it has
+            none itself; and which length is the best of each end, int.
+        """
+        ranked = np.sort(cosines, axis=1)
+        best, second = ranked[:, -1], ranked[:, -2:][:, 0]
+        here = (best + np.where(np.isfinite(second), second, best)) / 2
+        if self._before is None:
+            self._before = np.full((1, *here.shape[1:]), -np.inf, here.dtype)
+        known = np.concatenate([self._before, here])
+        before, self._before = known[:-1], known[-1:]
+        mean = np.where(np.isfinite(before), (here + before) / 2, here)
+        return mean, cosines.argmax(axis=1)
 
 
 class PhonePaths:

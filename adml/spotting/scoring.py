@@ -15,7 +15,7 @@ from adml.spotting.phones import (
     PHONE_WEIGHT,
     WORST_PHONES,
     PhoneEvidence,
-    best_two,
+    SpanEvidence,
     fitting_lengths,
 )
 from adml.text.phonemes import PHONES
@@ -38,9 +38,9 @@ class Scores(NamedTuple):
 class Scorer:
     """Compares one stream with keywords, block by block.
 
-    The score of an end is the mean cosine of the best two spans of lengths that a keyword may have
-    (what is said lets more than one fit; chance mostly one alone), and where the model tells phones
-    and the keyword has a pronunciation, what these tell of it (`PhoneEvidence`).
+    The score of an end is what the spans of lengths that a keyword may have tell (`SpanEvidence`),
+    and where the model tells phones and the keyword has a pronunciation, what these tell of it
+    (`PhoneEvidence`).
 
     Args:
         keywords: K of them.
@@ -54,7 +54,8 @@ class Scorer:
             [fitting_lengths(keyword.pronunciations, lengths) for keyword in keywords]
         )
         self._lengths = np.asarray(lengths)
-        self._keywords, self._evidence = tuple(keywords), None
+        self._keywords, self._phones = tuple(keywords), None
+        self._spans = SpanEvidence()
 
     def score(self, heard: Heard) -> Scores:
         """Scores of the spans of a block, the next one of the stream.
@@ -79,7 +80,7 @@ class Scorer:
         place = np.searchsorted(self._lengths, heard.ends - heard.starts)
         spans = np.full((len(ends), len(self._lengths), best.shape[1]), -np.inf, np.float32)
         spans[row, place] = np.where(self._allowed[:, place].T, best, -np.inf)
-        scores, longest = best_two(spans)
+        scores, longest = self._spans.push(spans)
         scores = np.where(np.isfinite(scores), scores + ways, np.float32(LOWEST_SCORE))
         starts = np.maximum(ends[:, np.newaxis] - self._lengths[longest], 0)
         return Scores(ends, scores, starts)
@@ -88,9 +89,9 @@ class Scorer:
         """What the phones before each end add to the scores, float32 [E, K] or 0."""
         if heard.phones is None:
             return np.float32(0.0)
-        if self._evidence is None:
-            self._evidence = PhoneEvidence([k.pronunciations for k in self._keywords], PHONES)
-        return self._evidence.push(heard.phones, ends - heard.first_frame)
+        if self._phones is None:
+            self._phones = PhoneEvidence([k.pronunciations for k in self._keywords], PHONES)
+        return self._phones.push(heard.phones, ends - heard.first_frame)
 
 
 class Detection(NamedTuple):

@@ -43,7 +43,7 @@ def test_levels_are_of_the_best_in_each_second():
     """Frames 0 to 99 are the first second; where a second has no end, it does not count."""
     cohort = Cohort((stream((50, 0.1), (90, 0.4), (100, 0.2), (350, 0.6)), stream((60, 0.0))))
     levels = cohort.levels(KeywordFile("m", (Keyword("x", X),)), (40,))
-    best = [0.4, 0.2, 0.6, 0.0]
+    best = [(0.1 + 0.4) / 2, (0.4 + 0.2) / 2, (0.2 + 0.6) / 2, 0.0]
     np.testing.assert_allclose(levels, [[np.mean(best), np.std(best)]], rtol=1e-5)
 
 

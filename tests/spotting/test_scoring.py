@@ -7,7 +7,7 @@ import pytest
 
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword
-from adml.spotting.phones import PHONE_FRAMES, PHONE_WEIGHT, WORST_PHONES, best_two
+from adml.spotting.phones import PHONE_FRAMES, PHONE_WEIGHT, WORST_PHONES, SpanEvidence
 from adml.spotting.scoring import LOWEST_SCORE, Events, Scorer, Scores
 from adml.text.phonemes import to_classes
 
@@ -25,26 +25,43 @@ def heard(spans):
     return Heard(starts, ends, embeddings, 0, None, 0)
 
 
-def test_the_best_two_spans_of_an_end_count():
+def test_the_best_two_spans_of_an_end_and_of_the_one_before_count():
     scorer = Scorer([Keyword("x", X, FIVE), Keyword("y", Y, FIVE)], LENGTHS)
     spans = [(80, 100, 60), (60, 100, 30), (20, 100, 90), (90, 110, 0), (70, 110, 45)]
     scores = scorer.score(heard(spans))
     assert scores.ends.tolist() == [100, 110]
     most = np.cos(np.pi / 6)
-    expected = [[(most + 0.5) / 2, (1 + most) / 2], [(1 + 0.5**0.5) / 2, 0.5**0.5 / 2]]
-    np.testing.assert_allclose(scores.scores, expected, atol=1e-6)
+    first = np.array([(most + 0.5) / 2, (1 + most) / 2])
+    second = np.array([(1 + 0.5**0.5) / 2, 0.5**0.5 / 2])
+    np.testing.assert_allclose(scores.scores, [first, (first + second) / 2], atol=1e-6)
     assert scores.starts.tolist() == [[60, 20], [90, 70]]
+    third = scorer.score(heard([(100, 120, 90)]))  # in the next block
+    np.testing.assert_allclose(third.scores, [(second + [0, 1]) / 2], atol=1e-6)
 
 
 def test_one_span_alone_counts_as_it_is_and_none_never():
     never = -np.inf
     cosines = np.array([[0.2, never, 0.6], [never, 0.3, never], [never] * 3, [0.5, 0.5, 0.1]])
-    scores, longest = best_two(cosines)
-    np.testing.assert_allclose(scores, [0.4, 0.3, never, 0.5])
+    evidence = SpanEvidence()
+    scores, longest = evidence.push(cosines)
+    np.testing.assert_allclose(scores, [0.4, 0.35, never, 0.5])
     assert longest.tolist() == [2, 1, 0, 0]
-    several, places = best_two(np.stack([cosines, cosines[::-1]], axis=2))
-    np.testing.assert_array_equal(several, np.stack([scores, scores[::-1]], axis=1))
-    np.testing.assert_array_equal(places, np.stack([longest, longest[::-1]], axis=1))
+    nothing, _ = evidence.push(cosines[:0])
+    np.testing.assert_allclose(evidence.push(cosines[:1])[0], [0.45])
+    assert nothing.shape == (0,)
+
+
+@pytest.mark.parametrize("cuts", [[0, 0, 1], [3], [1, 2, 3, 4]])
+def test_blocks_of_ends_make_no_difference(cuts):
+    cosines = np.random.default_rng(0).normal(size=(5, 3, 2)).astype(np.float32)
+    cosines[1, :, 0] = -np.inf
+    whole, places = SpanEvidence().push(cosines)
+    evidence = SpanEvidence()
+    parts = [evidence.push(part) for part in np.split(cosines, cuts)]
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), whole)
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), places)
+    one = SpanEvidence().push(cosines[:, :, 1])[0]
+    np.testing.assert_array_equal(one, whole[:, 1])
 
 
 def test_spans_too_long_or_too_short_for_a_keyword_do_not_count():
@@ -84,11 +101,11 @@ def log_phones(count, said):
 def test_phones_that_end_before_the_span_count():
     b, iy = to_classes(["B", "IY1"])
     scorer = Scorer([Keyword("be", X, (("B", "IY1"),)), Keyword("x", X)], LENGTHS)
-    spans = heard([(80, 100, 0), (100, 120, 0), (101, 121, 0)])
-    phones = log_phones(121, {90: b, 100: iy})
+    spans = heard([(80, 100, 0), (110, 130, 0), (111, 131, 0)])
+    phones = log_phones(131, {90: b, 100: iy})
     scores = scorer.score(spans._replace(phones=phones))
     missing = PHONE_WEIGHT * -5.0 / 2  # one of the two phones
-    assert PHONE_FRAMES == 20
+    assert PHONE_FRAMES == 30
     np.testing.assert_allclose(scores.scores[:, 0], [1 + missing, 1, 1 + missing], atol=1e-6)
     np.testing.assert_allclose(scores.scores[:, 1], 1.0, atol=1e-6)
 

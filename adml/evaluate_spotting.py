@@ -203,3 +203,18 @@ def table(told: dict) -> str:
             cost = f"{values['cpu_seconds_per_hour']:.0f}"
             lines.append([engine, keyword, str(told["clips"][keyword]), *cells, cost])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def alarms(told: dict) -> str:
+    """How many false alarms each limit lets pass, and between which rates that lies.
+
+    A keyword may have fewer, where the next lower score would bring several at once.
+    """
+    rows = [row for values in told["engines"].values() for row in values["keywords"].values()]
+    each = []
+    for points in zip(*rows, strict=True):
+        most = max(points, key=lambda point: point["false_alarms"])
+        low, high = most["false_alarms_interval_per_hour"]
+        rate = f"{most['false_alarms'] / told['hours']:.2f} [{low:.2f}, {high:.2f}] an hour"
+        each.append(f"{most['limit_per_hour']:g}/h: {most['false_alarms']} ({rate})")
+    return f"False alarms in {told['hours']:.2f} h of background, at most: {'; '.join(each)}."

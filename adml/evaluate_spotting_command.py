@@ -45,7 +45,7 @@ def add_evaluate_spotting(verbs) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print the table, then write the record and draw the plot."""
-    from adml.evaluate_spotting import evaluate_spotting, make_test, table
+    from adml.evaluate_spotting import alarms, evaluate_spotting, make_test, table
     from adml.evaluation.records import write_atomically
     from adml.evaluation.spotting_plot import spotting_curves
     from adml.spotting.keyword_file import KeywordFile
@@ -67,7 +67,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_json(told)
     else:
-        sys.stdout.write(table(told) + "\n")
+        sys.stdout.write(f"{table(told)}\n\n{alarms(told)}\n")
     sys.stdout.flush()  # told, whatever becomes of the files
     if arguments.record:
         write_atomically(arguments.record, (json.dumps(told, indent=1) + "\n").encode())

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import yaml
 
 from adml.errors import DataError
-from adml.evaluate_spotting import CLEAN, table
+from adml.evaluate_spotting import CLEAN, alarms, table
 from adml.evaluation.cells import (
     commits_of,
     cost_of,
@@ -194,7 +194,7 @@ def _running(told: Told) -> str:
             f"`{sets['background']}` that say none of them{noise}{heard}.\nMisses in percent at so "
             "many false alarms an hour, with exact 95 % intervals, and CPU-seconds\nfor an hour of "
             f"audio. Commit `{record['commit'][:9]}{'+' * bool(record['dirty'])}`.\n\n"
-            + table(record) + "\n"
+            f"{table(record)}\n\n{alarms(record)}\n"
         )  # fmt: skip
     return "\n".join(parts)
 

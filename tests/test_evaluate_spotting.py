@@ -83,8 +83,12 @@ def test_the_command(tiny_export, sets, tmp_path, capsys):
     given += ["--record", tmp_path / "file" / "record.json"]
     assert main(["evaluate", "spotting", *map(str, given)]) == 2
     captured = capsys.readouterr()
-    table = captured.out.splitlines()  # told although it cannot be written
-    assert "Cannot write" in captured.err
+    *table, nothing, alarms = captured.out.splitlines()  # told although it cannot be written
+    assert "Cannot write" in captured.err and not nothing
+    # in 8 seconds none: the 97.5 % quantile of a Poisson count with none is -ln 0.025 at most
+    high = -np.log(0.025) * 3600 / 8
+    told = f"False alarms in 0.00 h of background, at most: 0.5/h: 0 (0.00 [0.00, {high:.2f}] an h"
+    assert alarms.startswith(told) and alarms.count("/h: 0") == 5
     assert len(table) == 4 and table[2].startswith("| adml, clean | computer | 2 | ")
 
 

@@ -67,11 +67,13 @@ class Cohort:
         heard: each stream as a whole.
         table: None where it was not fitted yet.
         forecast: of misses; None where there is none.
+        model: hash of the model that heard it; empty where it is not known.
     """
 
     heard: tuple[Heard, ...]
     table: Table | None = None
     forecast: Forecast | None = None
+    model: str = ""
 
     def levels(self, keywords: KeywordFile, lengths: Sequence[int]) -> np.ndarray:
         """Mean and spread of the best score in a second, float64 [K, 2].
@@ -104,9 +106,15 @@ class Cohort:
             nine words of ten came to lie.
 
         Raises:
-            UsageError: the keywords are of another model, or the rate is not in the table.
+            UsageError: the keywords or the cohort are of another model, or the rate is not in the
+                table.
         """
         keywords.require_model(spotter.model)
+        if self.model not in ("", spotter.model):
+            raise UsageError(
+                f"The cohort is of another model. Expected: {spotter.model[:12]}. Received: "
+                f"{self.model[:12]}. Make one for this model by `adml cohort`."
+            )
         table = self._require_table()
         if not table.rates[0] <= false_alarms_per_hour <= table.rates[-1]:
             raise UsageError(
@@ -165,7 +173,8 @@ class Cohort:
 
     def write(self, path: str | Path) -> None:
         """Write a file, whole or not at all; embeddings are rounded to 8 bits, phones to 16."""
-        table, arrays = self._require_table(), {}
+        table = self._require_table()
+        arrays = {"model": np.frombuffer(bytes.fromhex(self.model), np.uint8)}
         if self.forecast:
             foretold = [self.forecast.weights, self.forecast.error[:, np.newaxis]]
             arrays["forecast"] = np.concatenate(foretold, axis=1)
@@ -191,7 +200,8 @@ class Cohort:
         """
         try:
             arrays = read_arrays(Path(path))
-            return cls(streams_of(arrays), Table(*table_of(arrays)), forecast_of(arrays))
+            model = arrays.get("model", np.zeros(0, np.uint8)).astype(np.uint8).tobytes().hex()
+            return cls(streams_of(arrays), Table(*table_of(arrays)), forecast_of(arrays), model)
         except DAMAGED as error:
             received = str(error)[:200] or type(error).__name__
             raise DataError(
@@ -247,7 +257,7 @@ def hear_cohort(spotter: KeywordSpotter, streams: Iterable[np.ndarray]) -> Cohor
             heard.append(joined)
     if not heard:
         raise DataError("There is no cohort. Expected: streams of a second or more. Received: none")
-    return Cohort(tuple(heard))
+    return Cohort(tuple(heard), model=spotter.model)
 
 
 def _fit(rate: float, hours: float, levels: np.ndarray, events) -> tuple[float, float, float]:

@@ -77,6 +77,12 @@ def test_the_file_keeps_the_levels(spotter, cohort, keywords, tmp_path):
     np.testing.assert_array_equal(back.forecast.error, forecast.error)
     ours, theirs = (c.levels(keywords, lengths) for c in (back, cohort))
     np.testing.assert_allclose(ours, theirs, atol=0.01)
+    assert back.model == ""
+    replace(back, model=spotter.model).write(path)
+    assert Cohort.read(path).thresholds(spotter, keywords, 1.0)
+    replace(back, model="ab" * 32).write(path)
+    with pytest.raises(UsageError, match="cohort is of another model.*Received: abababababab"):
+        Cohort.read(path).thresholds(spotter, keywords, 1.0)
     written = path.read_bytes()
     for damaged in (b"", written[:300], b"no cohort", written[:-200]):
         path.write_bytes(damaged)

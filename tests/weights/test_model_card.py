@@ -56,6 +56,7 @@ def test_misses_are_those_of_the_record(told):
                     f"{100 * at['miss_rate']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
                 )
             assert cells["clips"] == str(spotted["clips"][keyword]) and cells["CPU s/h"] == "123"
+    assert "2.68 h of background, at most: 0.5/h: 2 (0.75 [0.10, 3.00] an hour); 1/h: 2" in text
     assert "2.68 h of `talk`" in text and "`wakers`" in text and "`beef00123+`" in text
     assert "noise of `noise` added (which was trained with)" in text
 

@@ -15,7 +15,7 @@ from adml.experiment import default_cache, read_values, require_encoders
 from adml.run_folder import require_run
 from adml.text.g2p import G2P
 from adml.training.seeding import set_seeds
-from adml.training.term_gradients import TermGradient, measure_term_gradients
+from adml.training.term_gradients import TermGradient, TermGradients
 
 
 def term_gradients(
@@ -41,8 +41,9 @@ def term_gradients(
         DataError: the data is not what the run was trained on.
     """
     training, step = open_training(workdir, cache, speech)
+    terms = TermGradients(training.step)
     measured = [
-        _measure(training, position)
+        _measure(training, terms, position)
         for position in tqdm(range(step, step + batches), desc="gradients", unit="batch")
     ]
     return [
@@ -79,14 +80,16 @@ def open_training(
     return training, step
 
 
-def _measure(training: Training, position: int) -> dict[tuple[str, str], tuple[float | None, ...]]:
+def _measure(
+    training: Training, terms: TermGradients, position: int
+) -> dict[tuple[str, str], tuple[float | None, ...]]:
     """(term, encoder) -> value, weight, norm, cosine, on the batch of one step."""
     source = training.source
     batch = source.batch(*divmod(position, source.batches_per_epoch))
     fraction = training.margin(position / source.batches_per_epoch)
     return {
         (row.term, row.encoder): (row.value, row.weight, row.norm, row.cosine)
-        for row in measure_term_gradients(training.step, batch, fraction)
+        for row in terms.measure(batch, fraction)
     }
 
 

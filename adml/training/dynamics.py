@@ -13,7 +13,7 @@ from adml.text.phonemes import CONSONANTS, PHONES, VOWELS
 from adml.training.anomalies import alignment_figures, flat_alignment
 from adml.training.log import MetricsLog, Rows
 from adml.training.step import TrainingStep
-from adml.training.term_gradients import ENCODERS, measure_term_gradients
+from adml.training.term_gradients import ENCODERS, TermGradients
 from adml.training.watch import Watch
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Dynamics:
         self.step, self.log, self.total_steps = step, log, plan.total_steps
         self.constants_every = constants_distance(plan.log_every_steps, plan.total_steps)
         self.gradients_every = plan.gradient_norms_every_steps if _has_terms(step) else 0
+        self._terms = TermGradients(step) if self.gradients_every else None
         # A run that begins writes its step 0 anew.
         kept = start_step or -1
         self._constants = Rows(Path(folder) / CONSTANTS, start_step=kept)
@@ -75,7 +76,7 @@ class Dynamics:
         """
         if not self.gradients_every or done % self.gradients_every:
             return
-        rows = measure_term_gradients(self.step, batch, margin_fraction)
+        rows = self._terms.measure(batch, margin_fraction)
         self._gradients.write([{"step": done, **asdict(row)} for row in rows])
         for row in rows:
             place = f"{row.encoder}/{row.term}"

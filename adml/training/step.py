@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +103,8 @@ class TrainingStep:
         self.log_mel = log_mel
         self.groups = dict(groups)
         self.loss_scope = loss_scope
-        self._compiled = None if compile else self._distributed
+        self._eager = not compile
+        self._compiled: Callable | None = None
 
     def __call__(self, batch: Mapping[str, Any], margin_fraction: float = 1.0) -> dict[str, float]:
         """Train on one batch, unless a figure of it is not finite: then nothing is changed.
@@ -118,9 +119,8 @@ class TrainingStep:
             slot is what it was.
         """
         if self._compiled is None:
-            self._compiled = self._compile(batch)
-        parts = shares(batch, self._local_replicas)
-        values = self._compiled(parts, tf.constant(margin_fraction, tf.float32))
+            self._compiled = self.compile(self._distributed, batch)
+        values = self._compiled(self.shares(batch), tf.constant(margin_fraction, tf.float32))
         found = {name: float(value) for name, value in values.items()}
         if all(math.isfinite(value) for value in found.values()):
             return {name: value for name, value in found.items() if name not in self._other_norms}
@@ -130,11 +130,21 @@ class TrainingStep:
     def _other_norms(self) -> list[str]:
         return [_norm_of(name) for name in self.groups if name != NETWORK]
 
-    def _compile(self, batch: Mapping[str, Any]):
+    def compile(self, function: Callable, batch: Mapping[str, Any], *more: tf.TensorSpec):
         """One graph for all lengths: traced once, on every worker at the same step.
 
         Without AutoGraph, which no layer or loss needs: it would double the time to trace.
+
+        Args:
+            function: of the replicas' shares of a batch, the margin's fraction, and `more`.
+            batch: as it will be given to.
+            more: what else it will be given.
+
+        Returns:
+            The function; itself where this step runs eagerly.
         """
+        if self._eager:
+            return function
         specs = {
             name: tf.TensorSpec(
                 [None] * np.ndim(value) if name not in MASK_KEYS else [None, None, 2],
@@ -142,16 +152,17 @@ class TrainingStep:
             )
             for name, value in batch.items()
         }
-        return tf.function(
-            self._distributed,
-            input_signature=[[specs] * self._local_replicas, tf.TensorSpec([], tf.float32)],
-            autograph=False,
-        )
+        given = [[specs] * self._local_replicas, tf.TensorSpec([], tf.float32), *more]
+        return tf.function(function, input_signature=given, autograph=False)
 
     @property
     def _local_replicas(self) -> int:
         """Replicas of this process."""
         return len(self.strategy.extended.worker_devices)
+
+    def shares(self, batch: Mapping[str, Any]) -> list[dict]:
+        """The shares of this process' replicas of a batch."""
+        return shares(batch, self._local_replicas)
 
     def distribute(self, batch: Mapping[str, Any]):
         """Give each replica a contiguous share of the keywords with their utterances.
@@ -161,9 +172,9 @@ class TrainingStep:
         Args:
             batch: of this process: with several, its share of the whole batch.
         """
-        return self._per_replica(shares(batch, self._local_replicas))
+        return self.per_replica(self.shares(batch))
 
-    def _per_replica(self, shares):
+    def per_replica(self, shares):
         """The replicas' shares as one value of the strategy."""
         if len(shares) == 1:
             return shares[0]
@@ -177,15 +188,16 @@ class TrainingStep:
         All that is looked at is summed over replicas first, so that they agree. The moving
         averages move in the forward pass and are put back.
         """
-        batch = self._per_replica(shares)
+        batch = self.per_replica(shares)
         averages = [(part, part.read_value()) for part in self._moving_averages()]
         values, gradients = self.strategy.run(self._replica, args=(batch, margin_fraction))
-        values = {name: self._summed(value) for name, value in values.items()}
+        values = {name: self.summed(value) for name, value in values.items()}
         finite = tf.reduce_all([tf.math.is_finite(value) for value in values.values()])
         tf.cond(finite, lambda: self._update(gradients), lambda: _put_back(averages))
         return values
 
-    def _summed(self, value):
+    def summed(self, value):
+        """A value of every replica, added up."""
         if self.strategy.num_replicas_in_sync == 1:
             return value
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -38,66 +38,85 @@ class TermGradient:
     cosine: float | None
 
 
-def measure_term_gradients(
-    step: TrainingStep, batch: Mapping[str, Any], margin_fraction: float
-) -> list[TermGradient]:
-    """Measure the gradient of each weighted term by itself, summed over replicas.
+class TermGradients:
+    """Measures the gradient of each weighted term by itself.
 
-    The adversary's terms are as the encoders feel them, behind the gradient reversal. It runs
-    outside the graph of the training step and changes nothing: the moving averages, which every
-    pass in training mode moves, are put back, so training goes on as if it had not been measured.
+    The adversary's terms are as the encoders feel them, behind the gradient reversal. One graph is
+    run once for each term, so that measuring takes about the memory of training.
 
     Args:
         step: model and losses; its model has the encoders as attributes.
-        batch: arrays of `adml.data.batches`.
-        margin_fraction: share of the keyword loss' margin in force.
-
-    Returns:
-        A row for each term of a weight other than 0 and each encoder of the model.
     """
-    weights = {name: weight for name, weight in step.losses.term_weights.items() if weight}
-    encoders = {
-        name: getattr(step.model, name).trainable_variables
-        for name in ENCODERS
-        if hasattr(step.model, name)
-    }
-    fraction = tf.constant(margin_fraction, tf.float32)
 
-    def replica(share):
-        return _values_and_gradients(step, share, fraction, list(weights), encoders)
+    def __init__(self, step: TrainingStep):
+        self._step = step
+        self._weights = {name: one for name, one in step.losses.term_weights.items() if one}
+        self._encoders = {
+            name: getattr(step.model, name).trainable_variables
+            for name in ENCODERS
+            if hasattr(step.model, name)
+        }
+        self._graph: Callable | None = None
 
-    with kept(step.model.non_trainable_variables):
-        values, gradients = step.strategy.run(replica, args=(step.distribute(batch),))
-    values = {name: float(_summed(step.strategy, value)) for name, value in values.items()}
-    factors = np.array([weights[name] for name in values])
-    figures = {}
-    for encoder, one in gradients.items():
-        products = np.zeros([len(values), len(values)])
-        for position in range(len(encoders[encoder])):
-            summed = [_summed(step.strategy, one[name][position]) for name in values]
-            flat = np.stack([np.ravel(gradient).astype(np.float64) for gradient in summed])
-            products += flat @ flat.T
-        figures[encoder] = _norms_and_cosines(products * np.outer(factors, factors))
-    return [
-        TermGradient(name, encoder, value, weights[name], *figures[encoder][place])
-        for place, (name, value) in enumerate(values.items())
-        for encoder in encoders
-    ]
+    def measure(self, batch: Mapping[str, Any], margin_fraction: float) -> list[TermGradient]:
+        """Measure on one batch, summed over replicas.
 
+        It changes nothing: the moving averages, which every pass in training mode moves, are put
+        back, so training goes on as if it had not been measured.
 
-def _values_and_gradients(step: TrainingStep, share, fraction, names, encoders):
-    """Term -> value, and encoder -> term -> gradient of each variable, of this replica's share."""
-    with tf.GradientTape(persistent=True) as tape:
-        terms = step.terms(share, fraction)
-    names = [name for name in terms if name in names]
-    gradients = {encoder: {} for encoder in encoders}
-    for name in names:
+        Args:
+            batch: arrays of `adml.data.batches`.
+            margin_fraction: share of the keyword loss' margin in force.
+
+        Returns:
+            A row for each term of a weight other than 0 and each encoder of the model.
+        """
+        if self._graph is None:
+            self._graph = self._step.compile(self._one, batch, tf.TensorSpec([], tf.int32))
+        given = (self._step.shares(batch), tf.constant(margin_fraction, tf.float32))
+        with kept(self._step.model.non_trainable_variables):
+            values, first = self._graph(*given, tf.constant(0))
+            names = self._names(values)
+            others = [self._graph(*given, tf.constant(place))[1] for place in range(1, len(names))]
+        factors = np.array([self._weights[name] for name in names])
+        figures = {}
+        for encoder, variables in self._encoders.items():
+            products = np.zeros([len(names), len(names)])
+            for position in range(len(variables)):
+                found = [one[encoder][position].numpy() for one in (first, *others)]
+                flat = np.stack([np.ravel(gradient).astype(np.float64) for gradient in found])
+                products += flat @ flat.T
+            figures[encoder] = _norms_and_cosines(products * np.outer(factors, factors))
+        return [
+            TermGradient(
+                name, encoder, float(values[name]), self._weights[name], *figures[encoder][place]
+            )
+            for place, name in enumerate(names)
+            for encoder in self._encoders
+        ]
+
+    def _names(self, terms: Mapping[str, Any]) -> list[str]:
+        """Of the weighted terms that there are."""
+        return [name for name in self._weights if name in terms]
+
+    def _one(self, parts, fraction, place):
+        """Term -> value, and encoder -> gradient of the term at `place` in each variable."""
+        share = self._step.per_replica(parts)
+        told = self._step.strategy.run(self._replica, args=(share, fraction, place))
+        return tf.nest.map_structure(self._step.summed, told)
+
+    def _replica(self, share, fraction, place):
+        with tf.GradientTape() as tape:
+            terms = self._step.terms(share, fraction)
+            names = self._names(terms)
+            asked = tf.gather(tf.stack([terms[name] for name in names]), place)
         # One way back for both encoders: the losses and the attention lie on it.
-        found = tape.gradient(terms[name], list(encoders.values()))
-        for (encoder, variables), parts in zip(encoders.items(), found, strict=True):
-            pairs = zip(parts, variables, strict=True)
-            gradients[encoder][name] = [_dense(part, variable) for part, variable in pairs]
-    return {name: terms[name] for name in names}, gradients
+        found = tape.gradient(asked, list(self._encoders.values()))
+        gradients = {
+            encoder: [_dense(*pair) for pair in zip(parts, variables, strict=True)]
+            for (encoder, variables), parts in zip(self._encoders.items(), found, strict=True)
+        }
+        return {name: terms[name] for name in names}, gradients
 
 
 def _dense(gradient, variable) -> tf.Tensor:
@@ -114,10 +133,6 @@ def _norms_and_cosines(products: np.ndarray) -> list[tuple[float, float | None]]
         (float(norm), float(along / (norm * length)) if norm * length > 0 else None)
         for norm, along in zip(norms, products.sum(axis=1), strict=True)
     ]
-
-
-def _summed(strategy: tf.distribute.Strategy, value) -> np.ndarray:
-    return strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None).numpy()
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from adml.training.loop import Plan, run_loop
 from adml.training.progress import Progress
 from adml.training.seeding import set_seeds
 from adml.training.step import TrainingStep, make_groups
-from adml.training.term_gradients import _norms_and_cosines, measure_term_gradients
+from adml.training.term_gradients import TermGradients, _norms_and_cosines
 
 DIM, CLASSES = 12, 9
 SOME_TERMS = ("phoneme", "keyword", "adversarial_utterance")
@@ -75,7 +75,7 @@ def batch(random_source):
 def measured(batch):
     """The rows of a measurement, and the step it left behind."""
     step = make_step()
-    return {(r.term, r.encoder): r for r in measure_term_gradients(step, batch, 0.5)}, step
+    return {(r.term, r.encoder): r for r in TermGradients(step).measure(batch, 0.5)}, step
 
 
 def test_norms_and_cosines_by_pencil():
@@ -111,7 +111,7 @@ def test_two_replicas_measure_one_replicas_gradients(measured, batch, two_device
     )
     step = make_step(mirrored)
     before = state(step)
-    rows = {(r.term, r.encoder): r for r in measure_term_gradients(step, batch, 0.5)}
+    rows = {(r.term, r.encoder): r for r in TermGradients(step).measure(batch, 0.5)}
     assert rows.keys() == measured[0].keys()
     for key, row in rows.items():
         one = measured[0][key]

@@ -172,7 +172,11 @@ class Cohort:
         return replace(self, table=table)
 
     def write(self, path: str | Path) -> None:
-        """Write a file, whole or not at all; embeddings are rounded to 8 bits, phones to 16."""
+        """Write a file, whole or not at all; embeddings are rounded to 8 bits, phones to 16.
+
+        Raises:
+            UsageError: it was not fitted, or cannot be written.
+        """
         table = self._require_table()
         arrays = {"model": np.frombuffer(bytes.fromhex(self.model), np.uint8)}
         if self.forecast:
@@ -189,7 +193,7 @@ class Cohort:
                 arrays[f"phones_{number}"] = heard.phones.clip(_LOWEST_PHONE).astype(np.float16)
         columns = np.stack([table.rates, table.heights, table.low, table.high])
         size = np.array([table.words, table.hours])
-        write_arrays(Path(path), {"table": columns, "size": size} | arrays)
+        write_arrays(path, {"table": columns, "size": size} | arrays)
 
     @classmethod
     def read(cls, path: str | Path) -> Cohort:

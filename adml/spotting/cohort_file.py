@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import struct
@@ -14,6 +13,7 @@ from tokenize import TokenError
 
 import numpy as np
 
+from adml.evaluation.records import write_atomically
 from adml.spotting.forecast import FORECAST_PER_HOUR, Forecast
 from adml.spotting.hearing import Heard, Places
 from adml.text.phonemes import NUM_PHONES
@@ -36,16 +36,15 @@ _MOST_FRAMES = 100 * 60 * MOST_MINUTES
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a file; it is whole or not there."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getvalue())
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -83,6 +83,9 @@ def test_the_file_keeps_the_levels(spotter, cohort, keywords, tmp_path):
     replace(back, model="ab" * 32).write(path)
     with pytest.raises(UsageError, match="cohort is of another model.*Received: abababababab"):
         Cohort.read(path).thresholds(spotter, keywords, 1.0)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="Cannot write"):
+        back.write(tmp_path / "file" / "cohort.npz")
     written = path.read_bytes()
     for damaged in (b"", written[:300], b"no cohort", written[:-200]):
         path.write_bytes(damaged)

@@ -137,8 +137,8 @@ def g2p(arguments: argparse.Namespace) -> int:
 
 def results(arguments: argparse.Namespace) -> int:
     """Write the page of results from the records."""
-    from adml.evaluation.records import write_atomically
     from adml.evaluation.results import render_folder
+    from adml.files import write_atomically
 
     text = render_folder(arguments.records, analysis=arguments.analysis)
     if arguments.out is None:

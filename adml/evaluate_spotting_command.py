@@ -46,8 +46,8 @@ def add_evaluate_spotting(verbs) -> None:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print the table, then write the record and draw the plot."""
     from adml.evaluate_spotting import alarms, evaluate_spotting, make_test, table
-    from adml.evaluation.records import write_atomically
     from adml.evaluation.spotting_plot import spotting_curves
+    from adml.files import write_atomically
     from adml.spotting.keyword_file import KeywordFile
 
     keywords = KeywordFile.read(arguments.keywords) if arguments.keywords else None

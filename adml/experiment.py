@@ -17,8 +17,9 @@ from adml.build.model import build_log_mel, build_model
 from adml.build.training import Training, build_training
 from adml.config import Config, dump_config, load_config
 from adml.errors import DataError, UsageError
-from adml.evaluation.records import environment, write_atomically
+from adml.evaluation.records import environment
 from adml.export.saved_model import export
+from adml.files import write_atomically
 from adml.models.adml import ADML
 from adml.numerics.autocast import autocast
 from adml.run_folder import open_run, read_values, require_run

@@ -222,8 +222,8 @@ def _weaknesses(told: Told) -> Iterator[str]:
         yield "Trained without noise."
     if not disturbed["codec_probability"]:
         yield (
-            "Trained on 16 kHz and through no codec: on a telephone, which passes nothing above "
-            "4 kHz, fewer keywords are found; how many was not measured."
+            "Trained through no codec: how well speech is heard that was compressed, or came by a "
+            "telephone, which passes nothing above 4 kHz, was not measured."
         )
     metrics = told.evaluations[0].metrics
     yield from _compared(metrics, "librispeech-phrases-hard", "librispeech-phrases-easy",

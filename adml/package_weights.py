@@ -51,13 +51,17 @@ def package_weights(
     Raises:
         UsageError: there is no run, export or cohort, or they are too large to be packaged.
         DataError: the export is of another checkpoint, or a record is missing, damaged or of
-            another model.
+            another model, or the cohort is.
     """
     source, trained = find_export(run), load_run(run, checkpoint=checkpoint)
-    read_cohort(source)
     parts = _check_weights(trained, source)
-    told = read_told(Path(run) / RECORDS)
     model = hash_of([source / ACOUSTIC, source / TEXT])
+    if (heard := read_cohort(source).model) != model:
+        raise DataError(
+            f"{source / COHORT} is of another model. Expected: {model[:12]}. Received: "
+            f"{heard[:12] or 'none'}. Make it anew by `adml cohort`."
+        )
+    told = read_told(Path(run) / RECORDS)
     _check_records(told, trained, model)
     environment = read_values(trained.folder / "environment.json", "the card then lacks it")
     told = Told({"model": model, "parameters": parts, "environment": environment}, *told[1:])

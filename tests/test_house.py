@@ -73,6 +73,7 @@ FLOORS = {
     "config_identity": 0,
     "config_losses": 0,
     "errors": 0,
+    "files": 0,
     "numerics": 0,
     "__init__": 0,
 }

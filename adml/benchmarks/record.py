@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from adml.errors import DataError
-from adml.evaluation.records import environment, now, write_atomically
+from adml.evaluation.records import environment, now
+from adml.files import write_atomically
 
 
 def write_benchmark(path: str | Path, values: dict | list) -> Path:

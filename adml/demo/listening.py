@@ -69,7 +69,7 @@ class Listened:
         return tuple(keyword.name for keyword in self.keywords)
 
     def curves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Times [E] in seconds, and of the best spans that end there scores and starts [E, K].
+        """Times [E] in seconds, scores [E, K], and starts [E, K] of the best spans that end there.
 
         A score is NaN where no span has a length that the keyword may have.
         """

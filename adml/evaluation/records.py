@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -14,7 +13,8 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
-from adml.errors import DataError, UsageError
+from adml.errors import DataError
+from adml.files import write_atomically
 
 _PACKAGES = ("adml", "tensorflow", "tf_keras", "tensorflow-io", "numpy", "scikit-learn", "g2p_en")
 _FIGURE_KEYS = {"value", "low", "high", "n"}
@@ -160,28 +160,6 @@ def environment(folder: str | os.PathLike | None = None) -> dict:
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def write_atomically(path: str | os.PathLike, content: bytes) -> Path:
-    """Write `content` beside `path` and move it there, so that no reader sees half a file.
-
-    Raises:
-        UsageError: the folder cannot be made or written.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write {path}: {error.strerror}. Make room, or choose another place."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return path
 
 
 def _git(folder: str | os.PathLike, *arguments: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from string import Template
 
 from adml.errors import DataError
-from adml.evaluation.records import Record, write_atomically
+from adml.evaluation.records import Record
 from adml.evaluation.results import format_figure, metric_title
+from adml.files import write_atomically
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from adml.evaluation.records import write_atomically
+from adml.files import write_atomically
 
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN = (
     "#2f6db3", "#e07b39", "#3d9a6c", "#c8443c", "#7a5ea8", "#8a6d5a",

@@ -20,8 +20,9 @@ from adml.config_identity import differences, digest, training_settings
 from adml.data.trial_list import TrialList
 from adml.errors import AdmlError, DataError, UsageError
 from adml.evaluate import evaluate
-from adml.evaluation.records import Record, write_atomically, write_record
+from adml.evaluation.records import Record, write_record
 from adml.experiment import load_run, train
+from adml.files import write_atomically
 from adml.reproduce.plan import (
     CampaignPlan,
     PlannedRow,

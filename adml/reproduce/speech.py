@@ -16,8 +16,8 @@ from adml.config_identity import digest
 from adml.data.synthetic import make_corpus
 from adml.data.trial_list import TrialList
 from adml.errors import UsageError
-from adml.evaluation.records import write_atomically
 from adml.evaluation.registry import Need, Scale
+from adml.files import write_atomically
 from adml.reproduce.doctor import recordings
 from adml.reproduce.plan import CampaignPlan, seeded
 from adml.reproduce.states import Identity

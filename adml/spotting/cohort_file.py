@@ -13,7 +13,7 @@ from tokenize import TokenError
 
 import numpy as np
 
-from adml.evaluation.records import write_atomically
+from adml.files import write_atomically
 from adml.spotting.forecast import FORECAST_PER_HOUR, Forecast
 from adml.spotting.hearing import Heard, Places
 from adml.text.phonemes import NUM_PHONES

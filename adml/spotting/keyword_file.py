@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from adml.errors import AdmlError, DataError, UsageError
+from adml.files import write_atomically
 from adml.text.phonemes import to_classes
 
 FORM = 1
@@ -108,18 +107,7 @@ class KeywordFile:
                 f"bytes, some 1,400 pronunciations. Received: {len(content):,} bytes, "
                 f"{len(rows)} keywords. Divide them among several files."
             )
-        path = Path(path)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(content)
-            os.replace(part, path)
-        except OSError as error:
-            raise UsageError(
-                f"Cannot write the keyword file {path}: {error.strerror}. Choose another place."
-            ) from None
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
+        write_atomically(path, content)
 
     @classmethod
     def read(cls, path: str | Path) -> KeywordFile:

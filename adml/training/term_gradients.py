@@ -42,7 +42,8 @@ class TermGradients:
     """Measures the gradient of each weighted term by itself.
 
     The adversary's terms are as the encoders feel them, behind the gradient reversal. One graph is
-    run once for each term, so that measuring takes about the memory of training.
+    run once for each term, so that measuring takes about the memory of training. Where one term is
+    not finite the gradients of others may not be either; `adml postmortem` tells which one it is.
 
     Args:
         step: model and losses; its model has the encoders as attributes.

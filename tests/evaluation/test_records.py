@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adml.errors import DataError, UsageError
+from adml.errors import DataError
 from adml.evaluation.records import (
     Cost,
     Record,
@@ -14,7 +14,6 @@ from adml.evaluation.records import (
     package_versions,
     read_record,
     read_records,
-    write_atomically,
     write_record,
 )
 
@@ -102,15 +101,6 @@ def test_missing_damaged_and_incomplete_files(record, tmp_path):
 def test_a_value_that_is_not_finite_is_refused(record):
     with pytest.raises(DataError, match="finite number"):
         replace(record, metrics={"words": {"all": {"roc_auc": figure(float("nan"))}}})
-
-
-def test_writing_is_atomic(tmp_path):
-    path = tmp_path / "a.txt"
-    write_atomically(path, b"one")
-    write_atomically(path, b"two")
-    assert path.read_bytes() == b"two" and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(UsageError, match="Cannot write"):
-        write_atomically(path / "below_a_file.txt", b"three")
 
 
 def test_git_state(tmp_path):

@@ -16,6 +16,7 @@ from adml.spotting.enrolment import enrol
 from adml.spotting.forecast import Forecast
 from adml.spotting.hearing import Heard
 from adml.spotting.keyword_file import Keyword, KeywordFile
+from adml.spotting.spotter import KeywordSpotter
 
 X = np.array([[1.0, 0.0]], np.float32)
 TABLE = Table(*np.array([[1, 10], [4, 2], [0.5, 0.8], [2, 1.2]], float), 200, 5.0)
@@ -161,7 +162,8 @@ def test_the_commands(run, speech_set, tmp_path, monkeypatch, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["path"] == str(model / "export" / "cohort.npz") and told["words"] == 26
     assert [row["per_hour"] for row in told["table"]] == [2000.0, 4000.0]
-    assert Cohort.read(told["path"]).forecast.words >= 4
+    made = Cohort.read(told["path"])
+    assert made.forecast.words >= 4 and made.model == KeywordSpotter.load(model).model
     keywords = str(tmp_path / "kw.json")
     assert main(["enroll", "computer", "--model", str(model), "-o", keywords]) == 0
     capsys.readouterr()

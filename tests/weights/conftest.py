@@ -67,6 +67,8 @@ def forged_spotting(model: str = "abc", **changes) -> dict:
             for word, rate in (("alexa", 0.1567), ("jarvis", 0.3678))
         }
         engines[f"adml, {condition}"] = {"cpu_seconds_per_hour": 123.0, "keywords": keywords}
+    most = {"false_alarms": 3, "false_alarms_interval_per_hour": [0.2, 4.0]}
+    engines["adml, clean"]["keywords"]["jarvis"][1] |= most
     told = {
         "created": "2026-01-01", "commit": "beef00123456", "dirty": True, "model": model, "seed": 0,
         "sets": {"clips": "wakers", "background": "talk", "noise": "noise"},

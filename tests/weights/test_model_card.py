@@ -56,7 +56,8 @@ def test_misses_are_those_of_the_record(told):
                     f"{100 * at['miss_rate']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
                 )
             assert cells["clips"] == str(spotted["clips"][keyword]) and cells["CPU s/h"] == "123"
-    assert "2.68 h of background, at most: 0.5/h: 2 (0.75 [0.10, 3.00] an hour); 1/h: 2" in text
+    assert "2.68 h of background, at most: 0.5/h: 2 (0.75 [0.10, 3.00] an hour); 1/h: 3 " in text
+    assert "1/h: 3 (1.12 [0.20, 4.00] an hour); 2/h: 2 (0.75 " in text
     assert "2.68 h of `talk`" in text and "`wakers`" in text and "`beef00123+`" in text
     assert "noise of `noise` added (which was trained with)" in text
 
@@ -97,11 +98,11 @@ def test_weaknesses_are_those_that_were_measured(told):
     assert "three" not in text  # heard four times
     assert '"jarvis", missed 36.7 [18.3, 73.4] %' in text
     assert "at 3 to 25 dB in 37 %" in text and "to 1.7 s and up to" in text
-    assert "on a telephone" in text
+    assert "by a telephone" in text
     augmentation = record.config["augmentation"] | {"codec_probability": 0.2}
     config = record.config | {"augmentation": augmentation}
     through = told._replace(evaluations=(dataclasses.replace(record, config=config),))
-    assert "telephone" not in render_card(through)
+    assert "a telephone, which" not in render_card(through)
 
 
 def test_the_configuration_is_whole(told):

@@ -33,7 +33,8 @@ def exported(tiny_run, tmp_path_factory, thin_encoders):
     with pytest.MonkeyPatch.context() as patch:  # tests/export checks the check
         patch.setattr(saved_model, "verify", lambda folder, *, tolerance: 0.0)
         export_run(run)
-    Cohort((HEARD,), TABLE).write(run / "export" / "cohort.npz")
+    model = KeywordSpotter.load(run, to_phonemes=str.split).model
+    Cohort((HEARD,), TABLE, model=model).write(run / "export" / "cohort.npz")
     return run
 
 
@@ -88,6 +89,14 @@ def test_records_of_others_are_refused(run, tmp_path, record, spotting):
     (run / "card" / "evaluation-other.json").unlink()
     (run / "card" / "spotting-b.json").write_text(json.dumps(spotting(model="f" * 64)))
     with pytest.raises(DataError, match="is of another model.*ffffffffffff"):
+        package_weights(run, folder=tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+
+
+@pytest.mark.parametrize(("model", "told"), [("", "none"), ("ab" * 32, "abababababab")])
+def test_the_cohort_of_others_is_refused(run, tmp_path, model, told):
+    Cohort((HEARD,), TABLE, model=model).write(run / "export" / "cohort.npz")
+    with pytest.raises(DataError, match=f"cohort.npz is of another model.*Received: {told}"):
         package_weights(run, folder=tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
 

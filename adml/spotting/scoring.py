@@ -137,9 +137,10 @@ class Events:
             told_s: seconds of the stream that were heard for it.
         """
         found = []
-        for number in np.flatnonzero((scores.scores >= self.thresholds).any(axis=0)):
+        spoken = np.where(scores.scores > LOWEST_SCORE, scores.scores, -np.inf)
+        for number in np.flatnonzero((spoken >= self.thresholds).any(axis=0)):
             ends_s = scores.ends * self.frame_s
-            value = np.where(ends_s > self._deaf_until_s[number], scores.scores[:, number], -np.inf)
+            value = np.where(ends_s > self._deaf_until_s[number], spoken[:, number], -np.inf)
             best = int(value.argmax())
             if value[best] >= self.thresholds[number]:
                 self._deaf_until_s[number] = ends_s[best] + self.refractory_s

@@ -157,3 +157,9 @@ def test_a_detection_is_the_best_of_its_block_and_then_there_is_silence():
 def test_a_threshold_is_reached_by_a_score_equal_to_it():
     assert len(list(Events(["one"], [0.5]).detect(block([10], [0.5]), 0.1))) == 1
     assert not list(Events(["one"], [0.5]).detect(block([10], [0.49999]), 0.1))
+
+
+def test_where_nothing_fits_nothing_is_detected_whatever_the_threshold():
+    events = Events(["one", "two"], [-3.0, -3.0])
+    found = list(events.detect(block([10], [LOWEST_SCORE], [-1.9]), 0.1))
+    assert [(d.keyword, round(d.score, 6)) for d in found] == [("two", -1.9)]

@@ -97,7 +97,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
 
 def table_of(arrays: Mapping[str, np.ndarray]) -> tuple:
     """Rates, heights, low, high, words and hours, as of `adml.spotting.cohort.Table`."""
-    columns, (words, hours) = arrays["table"].astype(np.float64), arrays["size"]
+    columns, (words, hours) = arrays["table"].astype(np.float64), arrays["size"].reshape(2)
     if columns.ndim != 2 or len(columns) != 4 or not 0 < len(columns[0]) < 1000:
         raise ValueError(f"a table of {columns.shape}")
     if not (columns[0] > 0).all() or not (np.diff(columns[0]) > 0).all():
@@ -112,7 +112,7 @@ def forecast_of(arrays: Mapping[str, np.ndarray]) -> Forecast | None:
     told = arrays["forecast"].astype(np.float64)
     if told.shape != (len(FORECAST_PER_HOUR), 5):
         raise ValueError(f"a forecast of {told.shape}")
-    return Forecast(told[:, :-1], told[:, -1], int(arrays["forecast_words"]))
+    return Forecast(told[:, :-1], told[:, -1], int(arrays["forecast_words"].reshape(())))
 
 
 def streams_of(arrays: Mapping[str, np.ndarray]) -> tuple[Heard, ...]:

@@ -221,6 +221,20 @@ def test_int8_of_onnx_wants_speech(source, speech, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_int8_of_onnx_cuts_off_no_log_mel(source, speech, tmp_path, monkeypatch):
+    """All convolutions but the first hear numbers of 8 bits."""
+    import onnx
+
+    monkeypatch.setitem(runtimes.TOLERANCES, "int8", 0.3)
+    export_runtime(source, tmp_path / "new", kind="onnx", precision="int8", blocks=BLOCKS,
+                   speech=speech, described={})  # fmt: skip
+    nodes = onnx.load(tmp_path / "new" / "acoustic.onnx").graph.node
+    made_by = {name: node.op_type for node in nodes for name in node.output}
+    inputs = [made_by[node.input[0]] for node in nodes if node.op_type == "Conv"]
+    assert inputs[0] != "DequantizeLinear" and len(inputs) > 3
+    assert set(inputs[1:]) == {"DequantizeLinear"}
+
+
 @pytest.fixture
 def pretend(monkeypatch, tmp_path):
     """Exports by a runtime of which the answers are given; the truth is a vector of ones."""

@@ -239,7 +239,7 @@ def test_thresholds_that_cannot_be_written_are_printed(adml, file, tmp_path, mon
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adml.spotting.keyword_file.os.replace", full)
+    monkeypatch.setattr("adml.files.Path.replace", full)
     code, out, err = adml("calibrate", file, "--background", tmp_path / "a.wav", "--json")
     assert code == 2 and "No space left" in err and len(json.loads(out)) == 2
 

@@ -7,7 +7,7 @@ import sys
 
 from adml.arguments import write_json
 from adml.detect_command import spotting_verb
-from adml.errors import AdmlError
+from adml.errors import AdmlError, UsageError
 
 
 def add_advise(verbs) -> None:
@@ -15,6 +15,9 @@ def add_advise(verbs) -> None:
     text = "Tell whether keywords are any good: misses to be expected, words alike, alternatives."
     parser = spotting_verb(verbs, "advise", text, advise)
     parser.add_argument("text", nargs="+", metavar="TEXT", help="keywords")
+    parser.add_argument(
+        "--pron", metavar="PHONEMES", help='pronunciation of the one keyword, as "HH EY1"'
+    )
     parser.add_argument("--json", action="store_true", help="print all that is known as JSON")
 
 
@@ -24,11 +27,17 @@ def advise(arguments: argparse.Namespace) -> int:
     from adml.spotting.cohort import read_cohort
     from adml.spotting.spotter import KeywordSpotter
 
+    if arguments.pron is not None and len(arguments.text) > 1:
+        raise UsageError(
+            "--pron is of one keyword. Expected: one text. Received: "
+            f"{len(arguments.text)}. Ask for the others apart."
+        )
+    said = None if arguments.pron is None else arguments.pron.split()
     spotter, cohort = KeywordSpotter.load(arguments.model), read_cohort(arguments.model)
     told, code = [], 0
     for text in arguments.text:
         try:
-            told.append(advice.advise(spotter, cohort, text))
+            told.append(advice.advise(spotter, cohort, text, pronunciation=said))
         except AdmlError as error:
             if len(arguments.text) < 2:
                 raise

@@ -87,6 +87,8 @@ def train(
             if not workers.is_chief:
                 saved = training.checkpoints(Path(workdir) / "checkpoints", keep=keep)
             start = saved.restore_latest() if resume else 0
+            if config.training.initial and not start:
+                training.begin_with(config.training.initial)
             checkpoints.restored = saved.restored
             told = {"step of the last checkpoint": str(start)}
             require_equal(training.step.strategy, workers, told)

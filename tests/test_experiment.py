@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,39 @@ def test_terminated_and_resumed_equals_uninterrupted(
     different = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
     assert not different
     assert json.loads((folder / "cost.json").read_text())["steps"] == 5
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    tiny_run, tiny_overrides, tmp_path, speech_cache, eagerly
+):
+    """The model's alone: optimizers, losses and the step are new; so when it is resumed."""
+    before = tmp_path / "before"
+    shutil.copytree(tiny_run, before)  # trained on another text
+    more = [f"training.initial={before}", "seed=7", "training.checkpoint_every_steps=1"]
+    still = ["optimizer.learning_rate=0", "optimizer.constants_learning_rate=0"]
+    config = load_config(None, [*tiny_overrides, *more, *still])
+    with eagerly():
+        train(config, tmp_path / "after", cache=speech_cache, stop_step=1)
+    ours, theirs = state(tmp_path / "after", 1), state(tiny_run, 5)
+    weights = [name for name in theirs if name.startswith("model/") and "moving" not in name]
+    assert len(weights) > 20
+    assert not [name for name in weights if not np.array_equal(ours[name], theirs[name])]
+    shutil.rmtree(before)  # it is needed for the first step alone
+    with eagerly():
+        train(config, tmp_path / "after", cache=speech_cache, resume=True, stop_step=2)
+
+
+@pytest.mark.parametrize("missing", ["folder", "checkpoint"])
+def test_a_run_to_begin_with_must_have_trained(
+    missing, tiny_run, tiny_overrides, tmp_path, speech_cache
+):
+    before = tmp_path / "before"
+    if missing == "checkpoint":
+        before.mkdir()
+        shutil.copy(tiny_run / "config.yaml", before)
+    config = load_config(None, [*tiny_overrides, f"training.initial={before}"])
+    with pytest.raises((UsageError, DataError), match=str(before)):
+        train(config, tmp_path / "after", cache=speech_cache)
 
 
 def test_validation_keeps_the_best_and_touches_nothing(

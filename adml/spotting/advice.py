@@ -62,13 +62,20 @@ class Advice:
         return asdict(self)
 
 
-def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
+def advise(
+    spotter: KeywordSpotter,
+    cohort: Cohort,
+    text: str,
+    *,
+    pronunciation: Sequence[str] | None = None,
+) -> Advice:
     """Tell what is to be expected of a keyword.
 
     Args:
         spotter: the model.
         cohort: of the model, with a forecast.
         text: a word or phrase.
+        pronunciation: phoneme symbols in the place of those that the text would get.
 
     Raises:
         TextError: it cannot be pronounced, or is too short or too long to be found.
@@ -79,8 +86,8 @@ def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
             "The cohort of this model foretells no misses. Expected: one made with speech in which "
             "words are said several times. Make it again by `adml cohort`."
         )
-    asked = enrol(spotter, text)
-    others = _alternatives(spotter, asked)
+    asked = enrol(spotter, text, pronunciations=[] if pronunciation is None else [pronunciation])
+    others = _alternatives(spotter, asked, told=pronunciation is not None)
     keywords = KeywordFile(spotter.model, (asked, *others))
     misses = forecast_misses(spotter, cohort, keywords)
     near = nearest_words(asked.pronunciations[0])
@@ -96,6 +103,7 @@ def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
         key=lambda pair: pair[1],
     )
     phones = len(asked.pronunciations[0])
+    guessed = spotter.guessed(text) if pronunciation is None else ()
     return Advice(
         text=asked.name,
         pronunciation=asked.pronunciations[0],
@@ -105,7 +113,7 @@ def advise(spotter: KeywordSpotter, cohort: Cohort, text: str) -> Advice:
         miss_error=dict(zip(rates, map(float, cohort.forecast.error), strict=True)),
         false_alarms={rate: tuple(told["expected_per_hour"]) for rate, told in expected.items()},
         verdict=next(word for limit, word in VERDICTS if share < limit),
-        reasons=tuple(_reasons(phones, near, alike, spotter.guessed(text))),
+        reasons=tuple(_reasons(phones, near, alike, guessed)),
         alternatives=tuple(pair for pair in better if pair[1] < share),
     )
 
@@ -169,15 +177,22 @@ def _dictionary() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return dictionary.words, [dictionary.look_up(word) for word in dictionary.words]
 
 
-def _alternatives(spotter: KeywordSpotter, asked: Keyword) -> list[Keyword]:
-    """The keyword after a word of address, or another one, where that is not too long."""
+def _alternatives(spotter: KeywordSpotter, asked: Keyword, *, told: bool) -> list[Keyword]:
+    """The keyword after a word of address, or another one, where that is not too long.
+
+    Where it was told how the keyword is said, an address within it cannot be taken out.
+    """
     first, _, rest = asked.name.partition(" ")
-    called = rest if rest and first.lower() in PREFIXES else asked.name
+    addressed = rest and first.lower() in PREFIXES
+    if told and addressed:
+        return []
+    called = rest if addressed else asked.name
     found = []
     for prefix in PREFIXES:
         if prefix != first.lower():
+            said = [[*spotter.pronounce(prefix), *asked.pronunciations[0]]] if told else []
             try:
-                found.append(enrol(spotter, f"{prefix} {called}"))
+                found.append(enrol(spotter, f"{prefix} {called}", pronunciations=said))
             except TextError:
                 continue
     return found

@@ -90,6 +90,28 @@ def test_words_that_are_said_alike_are_told(spoken, cohort):
     assert not words_said_alike(adml.G2P().phonemes("computer"), "Computer")
 
 
+def test_a_pronunciation_takes_the_place_of_the_texts(spoken, cohort, run, tmp_path, capsys):
+    symbols = adml.G2P().phonemes("tomorrow")
+    told = advise(spoken, cohort, "xyzzy", pronunciation=symbols)
+    as_text = advise(spoken, cohort, "tomorrow")
+    assert told.pronunciation == tuple(symbols) and told.misses == as_text.misses
+    assert not any("guessed" in why for why in told.reasons)
+    assert {text for text, _ in told.alternatives} == {"hey xyzzy", "okay xyzzy", "hello xyzzy"}
+    assert [p for _, p in told.alternatives] == [p for _, p in as_text.alternatives]
+    assert not advise(spoken, cohort, "hey xyzzy", pronunciation=symbols).alternatives
+    model = tmp_path / "model"
+    shutil.copytree(run, model)
+    cohort.write(model / "export" / COHORT)
+    asked = ["advise", "xyzzy", "--pron", " ".join(symbols), "--model", str(model)]
+    assert main(asked) == 0
+    assert "said as T AH0 M AA1 R OW2, about" in capsys.readouterr().out
+    assert main([*asked[:2], "other", *asked[2:]]) == 2
+    assert "Expected: one text. Received: 2." in capsys.readouterr().err
+    for wrong in ("", "T QQ"):
+        assert main([*asked[:3], wrong, *asked[4:]]) == 3
+        assert "xyzzy" in capsys.readouterr().err
+
+
 def test_what_cannot_be_advised_is_refused(spoken, cohort, run, tmp_path, capsys):
     with pytest.raises(UsageError, match="foretells no misses"):
         advise(spoken, Cohort(cohort.heard, TABLE), "computer")

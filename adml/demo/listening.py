@@ -14,9 +14,10 @@ from adml.audio.faults import audio_error
 from adml.errors import TextError, UsageError
 from adml.spotting.enrolment import enrol
 from adml.spotting.keyword_file import Keyword
+from adml.spotting.phones import allow_voiced
 from adml.spotting.scoring import LOWEST_SCORE, Detection, Events, Scorer, Scores
 from adml.spotting.spotter import KeywordSpotter
-from adml.text.phonemes import to_classes
+from adml.text.phonemes import PHONES, to_classes
 
 LONGEST_S = 600
 """A page is for looking at; longer recordings are for `adml detect`."""
@@ -104,7 +105,7 @@ class Listened:
         return Spelling(
             symbols,
             excerpt[:, [*classes, -1]].T,
-            best_way(excerpt, classes),
+            best_way(allow_voiced(excerpt, PHONES), classes),
             first * self.frame_s,
             self.frame_s,
             float(scores[best, number]),

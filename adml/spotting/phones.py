@@ -21,6 +21,11 @@ WORST_PHONES = -10.0
 PHONE_FRAMES = 30
 """A way may end so many frames before the span that it is told with."""
 
+VOICED = {"P": "B", "T": "D", "K": "G"}
+VOICED_COST = 1.0
+"""A stop may be heard as the voiced one, at this cost in log, chosen: many accents say it without
+the breath that English has behind it, and a T between vowels is near a D in American English."""
+
 _NEVER = np.float32(-1e9)
 
 
@@ -143,11 +148,30 @@ class PhonePaths:
         return told
 
 
+def allow_voiced(phones: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Let a stop without voice be as likely as it and, at a cost, the voiced one together.
+
+    Args:
+        phones: float32 [n, V + 1], log-probabilities, the blank last.
+        names: of the V classes, in their order.
+
+    Returns:
+        The same, of those stops raised.
+    """
+    pairs = [(names.index(stop), names.index(voiced))
+             for stop, voiced in VOICED.items() if {stop, voiced} <= set(names)]  # fmt: skip
+    allowed = phones.copy()
+    for stop, voiced in pairs:
+        likely = phones[:, voiced] - np.float32(VOICED_COST)
+        np.logaddexp(phones[:, stop], likely, out=allowed[:, stop])
+    return allowed
+
+
 class PhoneEvidence:
     """What the phones before the end of a span add to the score of each keyword in a stream.
 
     `PHONE_WEIGHT` times the best way through a pronunciation that ends not more than `PHONE_FRAMES`
-    before the span does.
+    before the span does, where stops may be voiced (`allow_voiced`).
 
     Args:
         pronunciations: of each of K keywords, phoneme symbols, with or without stress.
@@ -160,6 +184,7 @@ class PhoneEvidence:
             [[[place[symbol.rstrip("012")] for symbol in said if symbol != " "]
               for said in of_keyword] for of_keyword in pronunciations]
         )  # fmt: skip
+        self._names = tuple(phones)
         self._ways = np.zeros((0, len(pronunciations)), np.float32)
 
     def push(self, phones: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -173,7 +198,7 @@ class PhoneEvidence:
             float32 [E, K], at most 0.
         """
         before = len(self._ways)
-        ways = np.concatenate([self._ways, self._paths.push(phones)])
+        ways = np.concatenate([self._ways, self._paths.push(allow_voiced(phones, self._names))])
         self._ways = ways[-PHONE_FRAMES:]
         found = np.empty((len(ends), ways.shape[1]), np.float32)
         for row, end in enumerate(ends + before):

@@ -158,6 +158,10 @@ def test_the_command_exports_and_the_example_detects_what_adml_detects(
         assert [one[0] for one in found] == [one.keyword for one in expected]
         for one, own in zip(expected, found, strict=True):
             np.testing.assert_allclose(own[1:], one[1:4], atol=0.006)
+        for short in (0, 399, 1000):  # nothing ends in less than a tenth of a second
+            write_wave(tmp_path / "short.wav", samples[:short])
+            given = (tmp_path / name, tmp_path / "kw.json", tmp_path / "short.wav")
+            assert not _run_example(*given)
     other = (tmp_path / "kw.json").read_text().replace(spotter.model, "0" * 64)
     (tmp_path / "kw.json").write_text(other)
     with pytest.raises(AssertionError, match="Expected: keywords of this model"):

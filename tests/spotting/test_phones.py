@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from adml.spotting.phones import PhonePaths
+from adml.spotting.phones import PHONE_WEIGHT, PhoneEvidence, PhonePaths, allow_voiced
 
 BLANK = 3
 
@@ -87,3 +87,49 @@ def test_a_phone_that_cannot_be_is_finite_and_no_other_keyword_knows(phones):
     assert np.isfinite(found).all() and (found[1:, 0] < -1e8).all()
     alone = PhonePaths([[(0, 2)]]).push(never)
     np.testing.assert_array_equal(found[:, 1], alone[:, 0])
+
+
+NAMES = ("B", "D", "G", "IY", "K", "P", "T")
+
+
+def log_phones(said):
+    """A frame for each name: it has half, B or G what is told, the rest a thousandth."""
+    phones = np.full((len(said), len(NAMES) + 1), 1e-3, np.float32)
+    for frame, shares in enumerate(said):
+        for name, share in shares.items():
+            phones[frame, NAMES.index(name) if name else -1] = share
+    return np.log(phones)
+
+
+def test_stops_may_be_voiced_at_a_cost():
+    phones = log_phones([{"P": 0.3, "B": 0.6}, {"D": 0.9}, {"T": 0.9}])
+    before = phones.copy()
+    allowed = np.exp(allow_voiced(phones, NAMES))
+    column = NAMES.index
+    assert allowed[0, column("P")] == pytest.approx(0.3 + 0.6 / np.e)
+    assert allowed[1, column("T")] == pytest.approx(0.001 + 0.9 / np.e)
+    assert allowed[2, column("T")] == pytest.approx(0.9 + 0.001 / np.e)
+    assert allowed[2, column("K")] == pytest.approx(0.001 + 0.001 / np.e)
+    others = [column(name) for name in ("B", "D", "G", "IY")] + [len(NAMES)]
+    np.testing.assert_array_equal(allowed[:, others], np.exp(phones)[:, others])
+    np.testing.assert_array_equal(phones, before)
+
+
+def test_a_keyword_hears_the_voiced_stop_for_its_own_and_not_the_other_way():
+    said, ends = [["T", "IY1"]], np.array([3])
+    as_written = log_phones([{"T": 0.9}, {"IY": 0.9}, {"": 0.9}])
+    voiced = log_phones([{"D": 0.9}, {"IY": 0.9}, {"": 0.9}])
+    assert PhoneEvidence([said], NAMES).push(as_written, ends)[0, 0] == 0
+    cost = np.log(0.001 + 0.9 / np.e) - np.log(0.9)
+    found = PhoneEvidence([said], NAMES).push(voiced, ends)
+    np.testing.assert_allclose(found, [[PHONE_WEIGHT * cost / 2]], rtol=1e-5)
+    other = PhoneEvidence([[["D", "IY1"]]], NAMES).push(as_written, ends)
+    likeliest = 0.9 + 0.001 / np.e
+    np.testing.assert_allclose(other, [[PHONE_WEIGHT * np.log(0.001 / likeliest) / 2]], rtol=1e-5)
+
+
+def test_classes_without_such_stops_are_left_as_they_are():
+    phones = log_phones([{"P": 0.3}])[:, [0, 3, -1]]
+    np.testing.assert_array_equal(allow_voiced(phones, ("B", "IY")), phones)
+    never = np.full((2, len(NAMES) + 1), -np.inf, np.float32)
+    np.testing.assert_array_equal(allow_voiced(never, NAMES), never)

@@ -10,6 +10,7 @@ from pathlib import Path
 from adml.arguments import EXIT_CODES, positive, write_json
 from adml.download_command import add_download
 from adml.rooms_command import add_rooms
+from adml.voices_command import add_voices
 
 
 def add_data(verbs) -> None:
@@ -24,6 +25,7 @@ def add_data(verbs) -> None:
     _add_stats(below)
     _add_doctor(below)
     add_rooms(below)
+    add_voices(below)
 
 
 def _verb(verbs, name: str, text: str, command, **more) -> argparse.ArgumentParser:

@@ -69,6 +69,11 @@ SOURCES = {
         "public domain",
         "K. Ito, L. Johnson, *The LJ Speech Dataset*",
     ),
+    "synthetic": Source(
+        "English words by synthetic voices of several accents, as `adml data voices` makes them",
+        "none: the synthesiser's (GPL-3.0) does not cover what it speaks",
+        "J. Duddington, R. Dunn and others, *eSpeak NG*",
+    ),
     "noise": Source(
         "ESC-10, the background noise of Speech Commands, and others",
         "CC BY 3.0, CC BY 4.0, Apache-2.0 and public domain, by recording",
@@ -220,11 +225,12 @@ def _weaknesses(told: Told) -> Iterator[str]:
         )
     else:
         yield "Trained without noise."
-    if not disturbed["codec_probability"]:
-        yield (
-            "Trained through no codec: how well speech is heard that was compressed, or came by a "
-            "telephone, which passes nothing above 4 kHz, was not measured."
-        )
+    share, codecs = disturbed["codec_probability"], ", ".join(disturbed["codecs"])
+    through = f"codecs in {100 * share:.0f} % of the draws ({codecs})" if share else "no codec"
+    yield (
+        f"Trained through {through}: how well speech is heard that was compressed, or came by a "
+        "telephone, which passes nothing above 4 kHz, was not measured."
+    )
     metrics = told.evaluations[0].metrics
     yield from _compared(metrics, "librispeech-phrases-hard", "librispeech-phrases-easy",
                          "Texts that sound alike")  # fmt: skip

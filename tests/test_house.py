@@ -29,6 +29,7 @@ FLOORS = {
     "data_commands": 5,
     "download_command": 5,
     "rooms_command": 5,
+    "voices_command": 5,
     "benchmark_command": 5,
     "spotting_commands": 5,
     "detect_command": 5,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from adml.cli import main
 from adml.data import espeak, synthetic
 from adml.data.corpus_plan import ACCENTS, VARIANTS, make_plan
 from adml.data.espeak import Synthesiser, Utterance, find_synthesiser, speak
@@ -284,6 +285,25 @@ class TestCorpus:
         with pytest.raises(UsageError, match="is no synthetic corpus"):
             make_corpus(tmp_path, **TINY)
         assert (tmp_path / "mine.txt").read_text() == "keep"
+
+    def test_the_command_says_what_is_there(self, corpus, capsys):
+        options = []
+        for name, value in TINY.items():
+            if name != "items_per_string":
+                options += ["--" + name.removeprefix("num_").replace("_", "-"), str(value)]
+        made = corpus.parent / "by_command"
+        assert main(["data", "voices", "--out", str(made), *options, "--workers", "1"]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(f"3 voices in {made}, by espeakng-loader ") and "held-out" in said
+        settings = json.loads((corpus / "settings.json").read_text())
+        again = json.loads((made / "settings.json").read_text())
+        assert again["held_out_words"] == settings["held_out_words"]
+        assert again["items_per_string"] == 10
+        assert main(["data", "voices", "--out", str(made), *options, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["voices"] == 3 and told["train_seconds"] == again["train_seconds"] > 1
+        assert main(["data", "voices", "--out", str(made), "--seed", "4"]) == 2
+        assert "corpus of other settings" in capsys.readouterr().err
 
     def test_leaves_nothing_behind_when_it_fails(self, synthesiser, tmp_path, monkeypatch):
         def fail(*_arguments):

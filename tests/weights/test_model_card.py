@@ -98,11 +98,11 @@ def test_weaknesses_are_those_that_were_measured(told):
     assert "three" not in text  # heard four times
     assert '"jarvis", missed 36.7 [18.3, 73.4] %' in text
     assert "at 3 to 25 dB in 37 %" in text and "to 1.7 s and up to" in text
-    assert "by a telephone" in text
+    assert "through no codec: how well" in text and "by a telephone" in text
     augmentation = record.config["augmentation"] | {"codec_probability": 0.2}
     config = record.config | {"augmentation": augmentation}
     through = told._replace(evaluations=(dataclasses.replace(record, config=config),))
-    assert "a telephone, which" not in render_card(through)
+    assert "codecs in 20 % of the draws (mu_law, gsm, ima_adpcm): how" in render_card(through)
 
 
 def test_the_configuration_is_whole(told):

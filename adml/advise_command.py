@@ -16,7 +16,8 @@ def add_advise(verbs) -> None:
     parser = spotting_verb(verbs, "advise", text, advise)
     parser.add_argument("text", nargs="+", metavar="TEXT", help="keywords")
     parser.add_argument(
-        "--pron", metavar="PHONEMES", help='pronunciation of the one keyword, as "HH EY1"'
+        "--pron", action="append", default=[], metavar="PHONEMES",
+        help='pronunciation of the one keyword, as "HH EY1"',
     )
     parser.add_argument("--json", action="store_true", help="print all that is known as JSON")
 
@@ -27,12 +28,12 @@ def advise(arguments: argparse.Namespace) -> int:
     from adml.spotting.cohort import read_cohort
     from adml.spotting.spotter import KeywordSpotter
 
-    if arguments.pron is not None and len(arguments.text) > 1:
+    if arguments.pron and (len(arguments.text) > 1 or len(arguments.pron) > 1):
         raise UsageError(
-            "--pron is of one keyword. Expected: one text. Received: "
-            f"{len(arguments.text)}. Ask for the others apart."
+            "--pron is of one keyword. Expected: one text and one --pron. Received: "
+            f"{len(arguments.text)} and {len(arguments.pron)}. Ask for the others apart."
         )
-    said = None if arguments.pron is None else arguments.pron.split()
+    said = arguments.pron[0].split() if arguments.pron else None
     spotter, cohort = KeywordSpotter.load(arguments.model), read_cohort(arguments.model)
     told, code = [], 0
     for text in arguments.text:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from adml.build.initial import known_texts
 from adml.build.judging import build_clip_reader, build_scorer
 from adml.build.trials import chosen_trials, write_trials
 from adml.config import load_config
@@ -30,6 +31,7 @@ from adml.evaluation.records import (
 from adml.evaluation.second_stage import SecondStage
 from adml.evaluation.suites import SuiteResult, evaluate_trials
 from adml.experiment import Trained, default_cache, load_run, read_values
+from adml.run_folder import INITIAL
 from adml.text.g2p import G2P
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ def evaluate(
     g2p = g2p or G2P()
     _require_one_space(trained, lists)
     scorer = build_scorer(trained.model, trained.log_mel)
-    texts = _training_texts(trained.folder) if trained.step else None
+    texts = known_texts(trained.folder) if trained.step else None
     data, cost = _values(trained.folder / "data.json"), _cost(trained)
     results = {}
     for trials in lists:
@@ -117,11 +119,13 @@ def _configuration(trained: Trained) -> dict:
 
 def _made_of(trained: Trained, resamples: int, ctc_weight: float) -> dict:
     commit = _values(trained.folder / "environment.json").get("commit", "")
+    initial = _values(trained.folder / INITIAL)
     return {
         "step": trained.step,
         "resamples": resamples,
         "ctc_weight": ctc_weight,
         "trained_commit": commit,
+        **({"initial": initial} if initial else {}),
     }
 
 
@@ -261,14 +265,6 @@ def _require_same(path, trained: Trained, lists: Sequence[TrialList], resamples,
             f"{path} is the record of another evaluation, made {earlier.created}. Expected: the "
             f"same {', '.join(wanted)}. Received: other {', '.join(other)}. {advice}"
         )
-
-
-def _training_texts(folder: Path) -> list[str]:
-    path = folder / "training_texts.txt"
-    try:
-        return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}. Put a whole copy back.") from None
 
 
 def _values(path: Path) -> dict:

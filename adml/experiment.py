@@ -13,6 +13,7 @@ from pathlib import Path
 import tensorflow as tf
 import tf_keras as keras
 
+from adml.build.initial import begin_with_initial, require_initial
 from adml.build.model import build_log_mel, build_model
 from adml.build.training import Training, build_training
 from adml.config import Config, dump_config, load_config
@@ -73,6 +74,7 @@ def train(
     """
     workers = workers or Workers()
     with workers.together(), workers.place(workdir) as place:
+        require_initial(config, workdir, resume=resume)
         folder = open_run(config, place, resume=resume and workers.is_chief)
         with sole_trainer(folder), autocast(config.training.autocast):
             set_seeds(config.seed)
@@ -82,19 +84,17 @@ def train(
             training = build_training(config, cache, G2P(), workers)
             keep = config.training.keep_checkpoints
             checkpoints = training.checkpoints(folder / "checkpoints", keep=keep)
-            _describe(folder, config, training)
             saved = checkpoints
             if not workers.is_chief:
                 saved = training.checkpoints(Path(workdir) / "checkpoints", keep=keep)
             start = saved.restore_latest() if resume else 0
-            if config.training.initial and not start:
-                training.begin_with(config.training.initial)
+            began = "" if start else begin_with_initial(config, training, folder)
+            _describe(folder, config, training)
             checkpoints.restored = saved.restored
-            told = {"step of the last checkpoint": str(start)}
+            told = {"step of the last checkpoint": str(start), "weights to begin with": began}
             require_equal(training.step.strategy, workers, told)
             if start < training.total_steps:
-                told_of = (folder, config, training, checkpoints)
-                _go_on(*told_of, start, stop_step, cache, workers)
+                _go_on(folder, config, training, checkpoints, start, stop_step, cache, workers)
             elif workers.is_chief:
                 _tell_finished(folder, training, checkpoints, start)
         if report and workers.is_chief and start < training.total_steps and not stop_step:

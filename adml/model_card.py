@@ -109,7 +109,7 @@ def render_card(told: Told) -> str:
     try:
         sections = [
             _HEAD + _facts(told),
-            "## Trained on\n\n" + _sources(told.evaluations[0].config),
+            "## Trained on\n\n" + _sources(told.evaluations[0]),
             "## Figures\n\n" + _figures(told.evaluations),
             "## Running audio\n\n" + _running(told),
             "## Known weaknesses\n\n" + "".join(f"- {line}\n" for line in _weaknesses(told)),
@@ -136,6 +136,7 @@ def _facts(told: Told) -> str:
         ("parameters", f"{total}: {parts}"),
         ("run", f"`{record.name}`, seed {record.seed}, step {record.details['step']:,}"),
         ("cost of the training", cost_of([record])),
+        *(("begun with the weights of", _run_before(run)) for run in _runs_before(record)),
         ("trained on", f"{made_on['processors']} processors, Python {made_on['python']}, "
          f"TensorFlow {versions['tensorflow']}"),
         ("commit of the training", f"`{made_on['commit'][:9]}{'+' * bool(made_on['dirty'])}`"),
@@ -146,12 +147,28 @@ def _facts(told: Told) -> str:
     return markdown_table(["", ""], rows)
 
 
-def _sources(config: Mapping) -> str:
-    speech = [entry.partition(":") for entry in config["data"]["train"]]
-    rows = [(name, f", `{part}`" * bool(part), "speech") for name, _, part in speech]
-    for kind in _DISTURBANCES:
-        used = kind.replace("_", " ")
-        rows += [(name, "", used) for name in config["augmentation"][kind]]
+def _runs_before(record: Record) -> Iterator[Mapping]:
+    """The run that a record's run began with, the one that this began with, and so on."""
+    run = record.details.get("initial")
+    while run:
+        yield run
+        run = run["initial"]
+
+
+def _run_before(run: Mapping) -> str:
+    told, cost = f"`{run['run']}`, step {run['step']:,}", run["cost"]
+    if cost:
+        told += f", {cost['seconds'] / 60:.1f} min, {cost['cpu_seconds'] / 3600:.2f} CPU h"
+    return told
+
+
+def _sources(record: Record) -> str:
+    """The sets of a run and of those that it began with."""
+    rows, runs = [], [record.config["data"] | record.config["augmentation"], *_runs_before(record)]
+    for kind in ("train", *_DISTURBANCES):
+        used = {"train": "speech"}.get(kind, kind.replace("_", " "))
+        sets = dict.fromkeys(entry.partition(":") for run in runs for entry in run[kind])
+        rows += [(name, f", `{part}`" * bool(part), used) for name, _, part in sets]
     if unknown := sorted({name for name, _, _ in rows} - SOURCES.keys()):
         raise DataError(
             f"The licence of {', '.join(unknown)} is not known. Expected: of "

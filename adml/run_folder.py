@@ -15,6 +15,10 @@ from adml.training.lock import LOCK
 CAMPAIGN_FILES = (".reproduce.lock", "reproduce.json")
 """What `adml reproduce` writes in a run folder before the run."""
 
+INITIAL = "initial.json"
+INITIAL_TEXTS = "initial_texts.txt"
+"""What a run tells of the weights that it began with, and what they had been trained on."""
+
 
 def open_run(config: Config, workdir: str | Path, *, resume: bool) -> Path:
     """Make an empty run folder, or check that an existing one is of the same configuration.
@@ -118,5 +122,5 @@ def _at(config: Config, root: str) -> Config:
 
 def _entries(folder: Path) -> list[Path]:
     """What stands in a folder but for what a run has that was killed before its first step."""
-    ours = (LOCK, "environment.json", *CAMPAIGN_FILES)
+    ours = (LOCK, "environment.json", INITIAL, INITIAL_TEXTS, *CAMPAIGN_FILES)
     return [p for p in folder.iterdir() if p.name not in ours and not fnmatch(p.name, ".*.part")]

@@ -18,6 +18,7 @@ import pytest
 import tensorflow as tf
 
 from adml.build.data import build_source
+from adml.build.initial import known_texts
 from adml.config import load_config
 from adml.errors import ConfigError, DataError, UsageError
 from adml.evaluate import evaluate_run
@@ -151,37 +152,99 @@ def test_terminated_and_resumed_equals_uninterrupted(
     assert json.loads((folder / "cost.json").read_text())["steps"] == 5
 
 
+@pytest.fixture(scope="module")
+def before(tiny_run, tmp_path_factory):
+    """A run that begins with the weights of another, and learns no more, after a step."""
+    return shutil.copytree(tiny_run, tmp_path_factory.mktemp("before") / "before")
+
+
+def begun(tiny_overrides, before, *more: str):
+    """The configuration of a run that begins with another's weights."""
+    told = [f"training.initial={before}", "seed=7", "training.checkpoint_every_steps=1"]
+    return load_config(None, [*tiny_overrides, *told, *more])
+
+
 def test_a_run_begins_with_the_weights_of_another(
-    tiny_run, tiny_overrides, tmp_path, speech_cache, eagerly
+    tiny_run, before, tiny_overrides, tmp_path, speech_cache, eagerly
 ):
-    """The model's alone: optimizers, losses and the step are new; so when it is resumed."""
-    before = tmp_path / "before"
-    shutil.copytree(tiny_run, before)  # trained on another text
-    more = [f"training.initial={before}", "seed=7", "training.checkpoint_every_steps=1"]
+    """The model's alone: the losses, the optimizers and the step are new; so when resumed."""
     still = ["optimizer.learning_rate=0", "optimizer.constants_learning_rate=0"]
-    config = load_config(None, [*tiny_overrides, *more, *still])
+    fewer = ["optimizer.bias_learning_rate=0", "data.exclude_words=[left]"]
+    config, after = begun(tiny_overrides, before, *still, *fewer), tmp_path / "after"
     with eagerly():
-        train(config, tmp_path / "after", cache=speech_cache, stop_step=1)
-    ours, theirs = state(tmp_path / "after", 1), state(tiny_run, 5)
+        train(config, after, cache=speech_cache, stop_step=1)
+    ours, theirs = state(after, 1), state(tiny_run, 5)
     weights = [name for name in theirs if name.startswith("model/") and "moving" not in name]
     assert len(weights) > 20
     assert not [name for name in weights if not np.array_equal(ours[name], theirs[name])]
-    shutil.rmtree(before)  # it is needed for the first step alone
+    steps = [name for name in ours if "optimizer/_iterations" in name]
+    assert steps and {int(ours[name]) for name in steps} == {1}
+    losses = [name for name in theirs if name.startswith("losses/") and name in ours]
+    assert any(not np.array_equal(ours[name], theirs[name]) for name in losses)
+    told = json.loads((after / "initial.json").read_text())
+    assert told["run"] == config.name and told["step"] == 5 and told["initial"] == {}
+    assert told["train"] == ["train"] and told["cost"]["steps"] == 5
+    trained, known = ((after / f"{name}_texts.txt").read_text().splitlines()
+                      for name in ("training", "initial"))  # fmt: skip
+    assert "left" not in trained and "left" in known
+    assert {*trained, "left"} <= set(known_texts(after))
     with eagerly():
-        train(config, tmp_path / "after", cache=speech_cache, resume=True, stop_step=2)
+        record = evaluate_run(after, only=["words"], cache=speech_cache).record
+    assert record.details["initial"] == told
+    (after / "initial.json").write_text("{}")
+    shutil.move(before, tmp_path / "gone")  # it is needed for the first step alone
+    with eagerly():
+        train(config, after, cache=speech_cache, resume=True, stop_step=2)
+    shutil.move(tmp_path / "gone", before)
 
 
-@pytest.mark.parametrize("missing", ["folder", "checkpoint"])
-def test_a_run_to_begin_with_must_have_trained(
-    missing, tiny_run, tiny_overrides, tmp_path, speech_cache
+def test_weights_to_begin_with_must_be_there_before_anything_is_prepared(
+    before, tiny_overrides, tmp_path, speech_cache
 ):
-    before = tmp_path / "before"
-    if missing == "checkpoint":
-        before.mkdir()
-        shutil.copy(tiny_run / "config.yaml", before)
-    config = load_config(None, [*tiny_overrides, f"training.initial={before}"])
-    with pytest.raises((UsageError, DataError), match=str(before)):
-        train(config, tmp_path / "after", cache=speech_cache)
+    """The folder can be used again."""
+    after = tmp_path / "after"
+    (tmp_path / "none").mkdir()
+    shutil.copy(before / "config.yaml", tmp_path / "none")
+    for initial, message in (
+        (tmp_path / "frist", "frist is no run folder"),
+        (tmp_path / "none", "none has no checkpoint to begin with"),
+        (after, "no run folder"),
+    ):
+        with pytest.raises((UsageError, DataError), match=message):
+            train(begun(tiny_overrides, initial), after, cache=speech_cache)
+        assert not after.exists()
+    with pytest.raises(UsageError, match="is the run .* itself"):
+        train(begun(tiny_overrides, before), before, cache=speech_cache)
+
+
+def test_weights_of_another_shape_are_told_apart_and_leave_the_folder(
+    before, tiny_overrides, tmp_path, speech_cache, eagerly
+):
+    after = tmp_path / "after"
+    wider = begun(tiny_overrides, before, "model.text_units=16")
+    with pytest.raises(DataError, match=r"model\.text_units 8 there, 16 here$"):
+        train(wider, after, cache=speech_cache)
+    damaged = shutil.copytree(before, tmp_path / "damaged")
+    for path in damaged.rglob("manifest.json"):
+        path.write_text("{}")
+    with pytest.raises(DataError, match="cannot be begun with.*damaged"):
+        train(begun(tiny_overrides, damaged), after, cache=speech_cache)
+    with eagerly():
+        train(begun(tiny_overrides, before), after, cache=speech_cache, stop_step=1)
+
+
+def test_a_run_whose_beginning_has_changed_does_not_begin_again(
+    before, tiny_overrides, tmp_path, speech_cache, eagerly
+):
+    """Killed before its first checkpoint, and the other run trained on."""
+    after, config = tmp_path / "after", begun(tiny_overrides, before)
+    with eagerly():
+        train(config, after, cache=speech_cache, stop_step=1)
+    shutil.rmtree(after / "checkpoints")
+    told = json.loads((after / "initial.json").read_text())
+    (after / "initial.json").write_text(json.dumps(told | {"sha256": "0" * 64}))
+    with pytest.raises(DataError, match="trained on since"):
+        train(config, after, cache=speech_cache, resume=True)
 
 
 def test_validation_keeps_the_best_and_touches_nothing(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,15 +11,12 @@ from adml.build.model import build_log_mel, build_losses, build_model, build_str
 from adml.config import Config
 from adml.config_identity import digest, training_settings
 from adml.data.batches import BatchSource
-from adml.errors import ConfigError, DataError
-from adml.run_folder import require_run
+from adml.errors import ConfigError
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.schedule import learning_rate_schedule, margin_fraction
 from adml.training.step import TrainingStep, make_groups
 from adml.training.workers import Workers, join, require_equal
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,6 @@ class Training:
         return Checkpoints(
             folder, keep=keep, model=self.step.model, losses=self.step.losses, **optimizers
         )
-
-    def begin_with(self, workdir: str | Path) -> None:
-        """Take the last weights of the model of another run, and nothing else of it.
-
-        Raises:
-            UsageError: the folder is no run.
-            DataError: it has no whole checkpoint, or one of another model.
-        """
-        folder = require_run(workdir)
-        step = Checkpoints(folder / "checkpoints", model=self.step.model).restore_latest()
-        if not step:
-            raise DataError(
-                f"{folder} has no checkpoint to begin with. Expected: of training.initial, a run "
-                f"that trained. Train on with: adml train --resume --out {folder}"
-            )
-        logger.info("The weights to begin with are those of step %d of %s.", step, folder)
 
 
 def build_training(

@@ -30,6 +30,9 @@ SAMPLE_RATE_HZ = 16000
 _FORMAT = 1
 _NOISE_FILES, _NOISE_SECONDS, _BABBLERS = 3, 15, 6
 _TRIM_DECIBELS, _TRIM_MARGIN_S = -45.0, 0.01
+_TOLD = {"voices", "train_seconds", "test_seconds", "synthesiser"}
+"""What a finished corpus tells of itself, beside what it was asked for."""
+
 _WORD_COLUMNS = ("path", "word", "speaker", "start", "end", "confidence", "index")
 _CLIP_COLUMNS = ("path", "text", "speaker", "duration")
 _NOISE_COLUMNS = ("path", "text", "speaker", "speech_start", "speech_end")
@@ -95,7 +98,7 @@ def make_corpus(
             written, or a count does not fit.
         DataError: the synthesiser failed.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     words, phrases = read_vocabulary()
     plan = make_plan(
         words, phrases, num_words=num_words, num_voices=num_voices, seed=seed,
@@ -120,9 +123,8 @@ def _build(
     folder: Path, plan: Plan, settings: dict, synthesiser: Synthesiser, workers: int
 ) -> None:
     """Make the corpus beside its place and move it there when it is whole."""
-    part = folder.with_name(folder.name + ".part")
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         made = _make(part, plan, synthesiser, workers)
         described = {**settings, **made, "synthesiser": f"espeakng-loader {synthesiser.version}"}
@@ -146,9 +148,15 @@ def _is_made(folder: Path, settings: dict) -> bool:
         found = json.loads((folder / "settings.json").read_text("utf-8"))
     except (OSError, ValueError):
         found = None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not found.keys() >= _TOLD:
         raise UsageError(
             f"{folder} exists and is no synthetic corpus. Expected: a new folder. Choose another."
+        )
+    lists = [f"{name}/manifest.tsv" for name in ("train", "test", "noise")]
+    if gone := [name for name in lists if not (folder / name).is_file()]:
+        raise UsageError(
+            f"The corpus {folder} is not whole. Expected: all that its settings.json tells. "
+            f"Received: no {gone[0]}. Remove the folder, or choose another."
         )
     wrong = [key for key in settings if found.get(key) != settings[key]]
     if wrong:

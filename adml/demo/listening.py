@@ -32,7 +32,8 @@ class Spelling(NamedTuple):
     """A keyword's phones against the frames around the place where it scores best.
 
     `symbols` its L phonemes; `log_probabilities` float32 [L + 1, F], the last row of no phone;
-    `way` (frame, phoneme) of the best way through them, frames counted in the excerpt; `start_s`,
+    `way` (frame, phoneme) of the best way through them, voiced stops for those without voice
+    included, frames counted in the excerpt; `start_s`,
     `frame_s` where the excerpt begins and how long a frame is; `score` there.
     """
 

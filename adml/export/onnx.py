@@ -33,6 +33,7 @@ def opened(path, signature):
 EXAMPLE = {
     "#IMPORT": "import onnxruntime",
     "#OPEN": """\
+samples = np.pad(samples, (0, max(0, len(model["taper"]) - len(samples))))  # a window at least
 windows = np.lib.stride_tricks.sliding_window_view(samples, len(model["taper"]))[:: model["shift"]]
 power = np.abs(np.fft.rfft(windows * model["taper"], model["fft_size"])) ** 2
 log_mel = np.log(power @ np.array(model["mel"]) + model["floor"]).astype(np.float32)
@@ -41,7 +42,7 @@ names = [output.name for output in encoder.get_outputs()]""",
     "#HEAR": """\
     given = {"log_mel": log_mel[np.newaxis, first:now], "ends": ends - first, "frames": lengths}
     heard = dict(zip(names, encoder.run(names, given)))
-    spans, phones = heard["embedding"], heard.get("phones", np.zeros((1, now, 40)))[0]""",
+    spans, phones = heard["embedding"], heard.get("phones", np.zeros((1, now, 0)))[0]""",
 }
 """The parts of the example that know the runtime."""
 

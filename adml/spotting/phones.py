@@ -191,12 +191,15 @@ class PhoneEvidence:
         """Hear the next frames.
 
         Args:
-            phones: float32 [n, V + 1], log-probabilities, the blank last.
+            phones: float32 [n, V + 1], log-probabilities, the blank last; [n, 0] of a model that
+                tells no phones.
             ends: int [E], where spans end, in frames from the first of these.
 
         Returns:
-            float32 [E, K], at most 0.
+            float32 [E, K], at most 0; 0 where no phones are told.
         """
+        if not phones.shape[1]:
+            return np.zeros((len(ends), self._ways.shape[1]), np.float32)
         before = len(self._ways)
         ways = np.concatenate([self._ways, self._paths.push(allow_voiced(phones, self._names))])
         self._ways = ways[-PHONE_FRAMES:]

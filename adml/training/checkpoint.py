@@ -175,6 +175,10 @@ class Checkpoints:
             )
         return self.restore(self._at(step))
 
+    def sums(self, step: int) -> dict[str, str]:
+        """sha256 of each file of the checkpoint of a step."""
+        return json.loads((self._at(step) / _MANIFEST).read_text())["sha256"]
+
     def restore(self, folder: Path) -> int:
         """Restore what `write` wrote.
 

@@ -304,6 +304,21 @@ class TestCorpus:
         assert told["voices"] == 3 and told["train_seconds"] == again["train_seconds"] > 1
         assert main(["data", "voices", "--out", str(made), "--seed", "4"]) == 2
         assert "corpus of other settings" in capsys.readouterr().err
+        (made / "noise" / "manifest.tsv").unlink()
+        assert main(["data", "voices", "--out", str(made), *options]) == 2
+        assert "is not whole" in capsys.readouterr().err
+
+    def test_a_folder_by_any_name(self, corpus, synthesiser, tmp_path, monkeypatch):
+        """The one that one is in, or a link; what stands beside it is left alone."""
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "corpus.part").mkdir()
+        (tmp_path / "corpus.part" / "mine.txt").write_text("keep")
+        (tmp_path / "corpus").symlink_to(tmp_path / "empty")
+        made = make_corpus(tmp_path / "corpus", **TINY)
+        assert made == tmp_path / "empty" and hashes(made) == hashes(corpus)
+        assert (tmp_path / "corpus.part" / "mine.txt").read_text() == "keep"
+        monkeypatch.chdir(made)
+        assert make_corpus(".", **TINY) == made
 
     def test_leaves_nothing_behind_when_it_fails(self, synthesiser, tmp_path, monkeypatch):
         def fail(*_arguments):

@@ -14,8 +14,9 @@ from adml.demo.listening import best_way, enrol_lines, listen, read, rows
 from adml.errors import AudioError, UsageError
 from adml.spotting.detecting import Detector
 from adml.spotting.keyword_file import Keyword, KeywordFile
-from adml.spotting.phones import PhonePaths
+from adml.spotting.phones import PhonePaths, allow_voiced
 from adml.spotting.spotter import KeywordSpotter
+from adml.text.phonemes import PHONES, to_classes
 
 SAID = {"yes": "Y EH1 S", "go on": "G OW1 AA1 N", "oh": "OW1", "computer": "K AH0 M P Y UW1 T ER0"}
 BLANK = 3
@@ -61,6 +62,19 @@ def test_curves_and_spelling_are_of_one_place(heard):
     blanks = heard.phones[first : first + frames, -1]
     np.testing.assert_array_equal(found.log_probabilities[4], blanks)
     assert heard.spelling("other") is None
+
+
+def test_the_way_may_go_by_voiced_stops_as_the_score_does(spotter, recording):
+    keywords, _ = enrol_lines(spotter, "computer")
+    listened = listen(spotter, keywords, read(recording, spotter.sample_rate_hz))
+    logits = np.random.default_rng(1).normal(size=listened.phones.shape) * 4
+    logits[:, to_classes(["B", "D", "G"])] += 6
+    phones = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+    found = dataclasses.replace(listened, phones=phones).spelling("computer")
+    first, frames = round(found.start_s / found.frame_s), found.log_probabilities.shape[1]
+    excerpt, classes = phones[first : first + frames], to_classes(found.symbols)
+    assert found.way == best_way(allow_voiced(excerpt, PHONES), classes)
+    assert found.way != best_way(excerpt, classes)
 
 
 def test_nothing_to_show_where_the_model_tells_no_phones(spotter, heard):

@@ -61,18 +61,23 @@ def write_wave(path, samples):
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """An export of a small model with a frame classifier."""
+    return _export(tmp_path_factory.mktemp("model") / "export", classifier=True)
+
+
+def _export(folder, *, classifier: bool):
     random.seed(4)  # Keras draws its initial weights by both
     tf.random.set_seed(4)
     acoustic = AcousticEncoder(channels=8, embedding_dim=12, dilations=(2,), scale=2, bottleneck=8)
     text = TextEncoder(NUM_SYMBOLS, embedding_dim=12, units=6, num_layers=1)
     acoustic(tf.random.normal([2, 30, 40]) * 2, tf.constant([30, 21]), training=True)
     text(tf.ones([2, 3], tf.int32), tf.constant([3, 2]))
-    classifier = FrameClassifier(39, 12)
-    classifier(tf.zeros([1, 2, 12]))
-    folder = tmp_path_factory.mktemp("model") / "export"
+    heads = {}
+    if classifier:
+        heads["frame_classifier"] = FrameClassifier(39, 12)
+        heads["frame_classifier"](tf.zeros([1, 2, 12]))
     with pytest.MonkeyPatch.context() as patch:  # test_saved_model checks the check
         patch.setattr(saved_model, "verify", lambda folder, *, tolerance: 0.0)
-        saved_model.export(acoustic, text, LogMel(), folder, frame_classifier=classifier)
+        saved_model.export(acoustic, text, LogMel(), folder, **heads)
     return folder
 
 
@@ -147,25 +152,38 @@ def test_the_command_exports_and_the_example_detects_what_adml_detects(
             for name, value in told["saved_model"].items():
                 assert one[name] == pytest.approx(value)
     assert 0 < told["saved_model"]["average_precision"] <= 100
-    keywords, samples = _calibrated(spotter), sound(5.37, seed=9)
-    keywords.write(tmp_path / "kw.json")
-    write_wave(tmp_path / "speech.wav", samples)
-    detector = Detector(spotter, keywords, sample_rate_hz=RATE_HZ)
-    expected = sorted([*detector.push(samples / np.float32(32768)), *detector.close()])
-    assert len({found.keyword for found in expected}) == 3 < len(expected)
-    for name in ("litert-float32", "onnx-float32"):
-        found = sorted(_run_example(tmp_path / name, tmp_path / "kw.json", tmp_path / "speech.wav"))
-        assert [one[0] for one in found] == [one.keyword for one in expected]
-        for one, own in zip(expected, found, strict=True):
-            np.testing.assert_allclose(own[1:], one[1:4], atol=0.006)
-        for short in (0, 399, 1000):  # nothing ends in less than a tenth of a second
-            write_wave(tmp_path / "short.wav", samples[:short])
-            given = (tmp_path / name, tmp_path / "kw.json", tmp_path / "short.wav")
-            assert not _run_example(*given)
+    _check_examples(spotter, tmp_path)
+    samples = sound(0.0625, seed=9)  # nothing ends in less than a tenth of a second
+    for name, short in (("litert-float32", 0), ("litert-float32", 1000), ("onnx-float32", 0),
+                        ("onnx-float32", 399), ("onnx-float32", 1000)):  # fmt: skip
+        write_wave(tmp_path / "short.wav", samples[:short])
+        assert not _run_example(tmp_path / name, tmp_path / "kw.json", tmp_path / "short.wav")
     other = (tmp_path / "kw.json").read_text().replace(spotter.model, "0" * 64)
     (tmp_path / "kw.json").write_text(other)
     with pytest.raises(AssertionError, match="Expected: keywords of this model"):
         _run_example(tmp_path / "onnx-float32", tmp_path / "kw.json", tmp_path / "speech.wav")
+
+
+def test_the_example_detects_where_the_model_tells_no_phones(clips, tmp_path):
+    source = _export(tmp_path / "export", classifier=False)
+    told = ["--clips", str(clips), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path)]
+    assert main(["export", str(source), "--format", "litert,onnx", *told]) == 0
+    _check_examples(KeywordSpotter.load(source), tmp_path)
+
+
+def _check_examples(spotter, folder) -> None:
+    """Both examples detect what the detector does, in 5.37 s of a sound."""
+    keywords, samples = _calibrated(spotter), sound(5.37, seed=9)
+    keywords.write(folder / "kw.json")
+    write_wave(folder / "speech.wav", samples)
+    detector = Detector(spotter, keywords, sample_rate_hz=RATE_HZ)
+    expected = sorted([*detector.push(samples / np.float32(32768)), *detector.close()])
+    assert len({found.keyword for found in expected}) == 3 < len(expected)
+    for name in ("litert-float32", "onnx-float32"):
+        found = sorted(_run_example(folder / name, folder / "kw.json", folder / "speech.wav"))
+        assert [one[0] for one in found] == [one.keyword for one in expected]
+        for one, own in zip(expected, found, strict=True):
+            np.testing.assert_allclose(own[1:], one[1:4], atol=0.006)
 
 
 def _calibrated(spotter) -> KeywordFile:

@@ -106,7 +106,9 @@ def test_a_pronunciation_takes_the_place_of_the_texts(spoken, cohort, run, tmp_p
     assert main(asked) == 0
     assert "said as T AH0 M AA1 R OW2, about" in capsys.readouterr().out
     assert main([*asked[:2], "other", *asked[2:]]) == 2
-    assert "Expected: one text. Received: 2." in capsys.readouterr().err
+    assert "one text and one --pron. Received: 2 and 1." in capsys.readouterr().err
+    assert main([*asked, "--pron", "T"]) == 2
+    assert "Received: 1 and 2." in capsys.readouterr().err
     for wrong in ("", "T QQ"):
         assert main([*asked[:3], wrong, *asked[4:]]) == 3
         assert "xyzzy" in capsys.readouterr().err

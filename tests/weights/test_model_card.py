@@ -105,6 +105,29 @@ def test_weaknesses_are_those_that_were_measured(told):
     assert "codecs in 20 % of the draws (mu_law, gsm, ima_adpcm): how" in render_card(through)
 
 
+def test_runs_that_it_began_with_are_told(told):
+    """Their steps, cost and sets; a set of theirs must be known too."""
+    first = {"run": "first", "step": 77, "train": ["ljspeech"], "noise": ["noise"], "music": [],
+             "babble": [], "impulse_responses": ["rir"], "cost": {}, "initial": {}}  # fmt: skip
+    cost = {"seconds": 120.0, "cpu_seconds": 7200.0}
+    then = first | {"run": "then", "step": 8000, "cost": cost, "initial": first}
+
+    def card(initial):
+        record = told.evaluations[0]
+        given = dataclasses.replace(record, details=record.details | {"initial": initial})
+        return render_card(told._replace(evaluations=(given,)))
+
+    text = card(then)
+    assert "| begun with the weights of | `then`, step 8,000, 2.0 min, 2.00 CPU h |" in text
+    assert "| begun with the weights of | `first`, step 77 |" in text
+    rows = section(text, "Trained on").splitlines()
+    assert sum("`ljspeech`" in row for row in rows) == 1
+    assert sum("`noise`" in row for row in rows) == 1 and any("`rir`" in row for row in rows)
+    with pytest.raises(DataError, match="licence of secret is not known"):
+        card(then | {"initial": first | {"train": ["secret"]}})
+    assert "begun with" not in render_card(told)
+
+
 def test_the_configuration_is_whole(told):
     import yaml
 

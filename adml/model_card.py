@@ -83,7 +83,7 @@ SOURCES = {
         "measured room impulse responses", "Apache-2.0 and MIT, by recording", "Piper; SpeechBrain"
     ),
 }
-"""By the name of the set's folder. The card of a model that was trained on others is refused."""
+"""By the name of the folder, the first where there are more. The card of a model that was trained on others is refused."""
 
 
 class Told(NamedTuple):
@@ -169,12 +169,13 @@ def _sources(record: Record) -> str:
         used = {"train": "speech"}.get(kind, kind.replace("_", " "))
         sets = dict.fromkeys(entry.partition(":") for run in runs for entry in run[kind])
         rows += [(name, f", `{part}`" * bool(part), used) for name, _, part in sets]
-    if unknown := sorted({name for name, _, _ in rows} - SOURCES.keys()):
+    corpus = {name: name.partition("/")[0] for name, _, _ in rows}
+    if unknown := sorted(set(corpus.values()) - SOURCES.keys()):
         raise DataError(
             f"The licence of {', '.join(unknown)} is not known. Expected: of "
             f"{', '.join(SOURCES)}. Write it into SOURCES of adml/model_card.py."
         )
-    lines = [[f"`{name}`{part}", used, *SOURCES[name]] for name, part, used in rows]
+    lines = [[f"`{name}`{part}", used, *SOURCES[corpus[name]]] for name, part, used in rows]
     return markdown_table(["set", "as", "what", "licence", "credit"], lines)
 
 

@@ -107,7 +107,7 @@ def test_weaknesses_are_those_that_were_measured(told):
 
 def test_runs_that_it_began_with_are_told(told):
     """Their steps, cost and sets; a set of theirs must be known too."""
-    first = {"run": "first", "step": 77, "train": ["ljspeech"], "noise": ["noise"], "music": [],
+    first = {"run": "first", "step": 77, "train": ["ljspeech", "synthetic/train"], "noise": ["noise"], "music": [],
              "babble": [], "impulse_responses": ["rir"], "cost": {}, "initial": {}}  # fmt: skip
     cost = {"seconds": 120.0, "cpu_seconds": 7200.0}
     then = first | {"run": "then", "step": 8000, "cost": cost, "initial": first}
@@ -122,6 +122,7 @@ def test_runs_that_it_began_with_are_told(told):
     assert "| begun with the weights of | `first`, step 77 |" in text
     rows = section(text, "Trained on").splitlines()
     assert sum("`ljspeech`" in row for row in rows) == 1
+    assert sum("`synthetic/train`" in row and "eSpeak" in row for row in rows) == 1
     assert sum("`noise`" in row for row in rows) == 1 and any("`rir`" in row for row in rows)
     with pytest.raises(DataError, match="licence of secret is not known"):
         card(then | {"initial": first | {"train": ["secret"]}})

@@ -83,7 +83,7 @@ SOURCES = {
         "measured room impulse responses", "Apache-2.0 and MIT, by recording", "Piper; SpeechBrain"
     ),
 }
-"""By the name of the folder, the first where there are more. The card of a model that was trained on others is refused."""
+"""By the first folder of the set. The card of a model that was trained on others is refused."""
 
 
 class Told(NamedTuple):

@@ -107,8 +107,9 @@ def test_weaknesses_are_those_that_were_measured(told):
 
 def test_runs_that_it_began_with_are_told(told):
     """Their steps, cost and sets; a set of theirs must be known too."""
-    first = {"run": "first", "step": 77, "train": ["ljspeech", "synthetic/train"], "noise": ["noise"], "music": [],
-             "babble": [], "impulse_responses": ["rir"], "cost": {}, "initial": {}}  # fmt: skip
+    first = {"run": "first", "step": 77, "train": ["ljspeech", "synthetic/train"],
+             "noise": ["noise"], "music": [], "babble": [], "impulse_responses": ["rir"],
+             "cost": {}, "initial": {}}  # fmt: skip
     cost = {"seconds": 120.0, "cpu_seconds": 7200.0}
     then = first | {"run": "then", "step": 8000, "cost": cost, "initial": first}
 

@@ -11,6 +11,7 @@ from adml.config import Config, load_config
 from adml.config_file import to_mapping
 from adml.config_identity import differences, digest
 from adml.errors import DataError, UsageError
+from adml.files import write_atomically
 from adml.run_folder import INITIAL, INITIAL_TEXTS, read_values, require_run
 from adml.training.checkpoint import Checkpoints
 
@@ -73,9 +74,12 @@ def begin_with_initial(config: Config, training: Training, folder: Path) -> str:
     try:
         step = checkpoints.restore_latest()
     except DataError as error:
+        # What the fault advises is for a run that is to go on.
+        received = _difference(config, source) or str(error).partition(". Put ")[0]
         raise DataError(
             f"{source} cannot be begun with (training.initial). Expected: a run of a model of the "
-            f"same shape, with a whole checkpoint. Received: {_difference(config, source) or error}"
+            f"same shape, with a whole checkpoint. Received: {received}. "
+            "Begin with another run, or with none."
         ) from None
     told = describe_initial(source, checkpoints.sums(step), step)
     began = (folder / "config.yaml").is_file()  # and was stopped before its first checkpoint
@@ -110,9 +114,9 @@ def describe_initial(source: Path, sums: dict, step: int) -> dict:
 
 def write_initial(source: Path, told: dict, folder: Path) -> None:
     """Remember in a run's folder what it began with."""
-    (folder / INITIAL).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     texts = "\n".join(sorted(set(known_texts(source))))
-    (folder / INITIAL_TEXTS).write_text(texts + "\n", encoding="utf-8")
+    write_atomically(folder / INITIAL_TEXTS, (texts + "\n").encode())
+    write_atomically(folder / INITIAL, (json.dumps(told, indent=1) + "\n").encode())
 
 
 def known_texts(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ from adml.export.saved_model import export
 from adml.files import write_atomically
 from adml.models.adml import ADML
 from adml.numerics.autocast import autocast
-from adml.run_folder import open_run, read_values, require_run
+from adml.run_folder import TEXTS, open_run, read_values, require_run
 from adml.text.g2p import G2P
 from adml.training.checkpoint import Checkpoints
 from adml.training.dynamics import Dynamics
@@ -202,7 +202,7 @@ def _describe(folder: Path, config: Config, training: Training) -> None:
     if not described.is_file() or load_config(described) != config:
         _write(described, dump_config(config))
     _write_json(folder / "data.json", values)
-    _write(folder / "training_texts.txt", "\n".join(source.texts) + "\n")
+    _write(folder / TEXTS, "\n".join(source.texts) + "\n")
 
 
 @dataclass(frozen=True)

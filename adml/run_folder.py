@@ -15,6 +15,9 @@ from adml.training.lock import LOCK
 CAMPAIGN_FILES = (".reproduce.lock", "reproduce.json")
 """What `adml reproduce` writes in a run folder before the run."""
 
+TEXTS = "training_texts.txt"
+"""Every text that a run is trained on."""
+
 INITIAL = "initial.json"
 INITIAL_TEXTS = "initial_texts.txt"
 """What a run tells of the weights that it began with, and what they had been trained on."""

@@ -12,10 +12,8 @@ from adml.config_file import to_mapping
 from adml.config_identity import differences, digest
 from adml.errors import DataError, UsageError
 from adml.files import write_atomically
-from adml.run_folder import INITIAL, INITIAL_TEXTS, read_values, require_run
+from adml.run_folder import INITIAL, INITIAL_TEXTS, TEXTS, read_values, require_run
 from adml.training.checkpoint import Checkpoints
-
-TEXTS = "training_texts.txt"
 
 logger = logging.getLogger(__name__)
 

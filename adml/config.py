@@ -204,7 +204,9 @@ class TrainingConfig:
     validate_every_steps: int = option(0, low=0, text="and at the last; 0 = off")
     validation: TrialsConfig = option(TrialsConfig("development"), text="judges the best")
     initial: str = option(
-        "", text="run folder of a like model, with whose last weights it begins; empty = none"
+        "",
+        text="run folder of a like model, with whose last weights it begins; "
+        "package = those in the package; empty = none",
     )
     deterministic: bool = option(False)
     compile: bool = option(True, text="false: run eagerly; slow steps, quick start")

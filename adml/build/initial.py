@@ -1,9 +1,11 @@
-"""The run whose weights another begins with: checked, taken, and remembered in the run's folder."""
+"""The weights that a run begins with: checked, taken, and remembered in the run's folder."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from adml.build.training import Training
@@ -11,26 +13,40 @@ from adml.config import Config, load_config
 from adml.config_file import to_mapping
 from adml.config_identity import differences, digest
 from adml.errors import DataError, UsageError
+from adml.evaluation.records import Record, read_record
 from adml.files import write_atomically
 from adml.run_folder import INITIAL, INITIAL_TEXTS, TEXTS, read_values, require_run
+from adml.spotting.signatures import DAMAGED, hash_of, load_saved
+from adml.spotting.spotter import ACOUSTIC, PACKAGED, TEXT, find_export
 from adml.training.checkpoint import Checkpoints
+
+PACKAGE = "package"
+"""`training.initial` of a run that begins with the weights in the package."""
+
+_SETS = "train", "noise", "music", "babble", "impulse_responses"
 
 logger = logging.getLogger(__name__)
 
 
 def require_initial(config: Config, workdir: str | Path, *, resume: bool = False) -> None:
-    """Check that there is another run to begin with, before anything is made ready.
+    """Check that there are weights to begin with, before anything is made ready.
 
     Args:
-        config: its `training.initial` names the run, from where the program runs; empty = none.
+        config: its `training.initial` names the run, from where the program runs, or is `PACKAGE`;
+            empty = none.
         workdir: folder of the run that begins.
         resume: it goes on, where the other run may be gone.
 
     Raises:
-        UsageError: it is no run, or this one.
-        DataError: it has no checkpoint.
+        UsageError: it is no run, or this one, or nothing is in the package.
+        DataError: it has no checkpoint, or what is in the package is of another shape.
     """
     if not config.training.initial or resume:
+        return
+    if config.training.initial == PACKAGE:
+        find_export()
+        if received := _difference(config, _packaged_record().config):
+            raise _unfit("The package", received)
         return
     folder = require_run(config.training.initial)
     if folder.resolve() == Path(workdir).resolve():
@@ -46,13 +62,13 @@ def require_initial(config: Config, workdir: str | Path, *, resume: bool = False
 
 
 def begin_with_initial(config: Config, training: Training, folder: Path) -> str:
-    """Take the last weights of the model of another run, and nothing else of it.
+    """Take the last weights of the model of another run, or those in the package, and nothing else.
 
     `initial.json` in the folder of the run then tells which they were, and `initial_texts.txt` what
     they had been trained on.
 
     Args:
-        config: its `training.initial` names the run; empty = none.
+        config: its `training.initial` names the run, or is `PACKAGE`; empty = none.
         training: what begins.
         folder: of the run that begins.
 
@@ -67,53 +83,102 @@ def begin_with_initial(config: Config, training: Training, folder: Path) -> str:
     if not config.training.initial:
         return ""
     require_initial(config, folder)
-    source = require_run(config.training.initial)
+    if config.training.initial == PACKAGE:
+        source, told, texts = PACKAGE, _take_packaged(training), []
+    else:
+        source = require_run(config.training.initial)
+        told, texts = _take_run(config, training, source), known_texts(source)
+    began = (folder / "config.yaml").is_file()  # and was stopped before its first checkpoint
+    before = read_values(folder / INITIAL, "it is written anew") if began else {}
+    if before.get("sha256", told["sha256"]) != told["sha256"]:
+        raise DataError(
+            f"{source} has other weights than when {folder} began with it. Expected: of the hash "
+            f"{before['sha256'][:12]}. Received: {told['sha256'][:12]}. Train in another folder."
+        )
+    write_initial(told, texts, folder)
+    logger.info("The weights to begin with are those of step %d of %s.", told["step"], source)
+    return told["sha256"]
+
+
+def _take_run(config: Config, training: Training, source: Path) -> dict:
+    """Restore the last weights of a run; what `describe_initial` tells of them."""
     checkpoints = Checkpoints(source / "checkpoints", model=training.step.model)
     try:
         step = checkpoints.restore_latest()
     except DataError as error:
         # What the fault advises is for a run that is to go on.
-        received = _difference(config, source) or str(error).partition(". Put ")[0]
+        theirs = to_mapping(load_config(source / "config.yaml"))
+        received = _difference(config, theirs) or str(error).partition(". Put ")[0]
+        raise _unfit(source, received) from None
+    return describe_initial(source, checkpoints.sums(step), step)
+
+
+def _take_packaged(training: Training) -> dict:
+    """Take the weights in the package; what `describe_initial` tells of a run, of them."""
+    model, log_mel = training.step.model, training.step.log_mel
+    heard = [*model.acoustic.variables, *log_mel.variables]
+    if model.frame_classifier:
+        heard += model.frame_classifier.variables
+    for name, ours in ((ACOUSTIC, heard), (TEXT, model.text.variables)):
+        try:
+            held = load_saved(PACKAGED / name).held
+            shapes = [[tuple(one.shape) for one in some] for some in (held[: len(ours)], ours)]
+        except (*DAMAGED, AttributeError) as error:
+            raise DataError(
+                f"{PACKAGED / name} cannot be read: {error}. Install the package again."
+            ) from error
+        if shapes[0] != shapes[1]:
+            raise _unfit("The package", f"other weights in {PACKAGED / name}")
+        for one, other in zip(ours, held, strict=False):
+            one.assign(other)
+    record = _packaged_record()
+    parts = record.config["data"] | record.config["augmentation"]
+    return {
+        "run": record.config["name"],
+        "step": record.details["step"],
+        "sha256": hash_of([PACKAGED / ACOUSTIC, PACKAGED / TEXT]),
+        **{kind: parts[kind] for kind in _SETS},
+        "cost": asdict(record.cost),
+        "initial": record.details.get("initial", {}),
+    }
+
+
+def _packaged_record() -> Record:
+    """The first record of the weights in the package."""
+    found = sorted(PACKAGED.parent.glob("evaluation*.json"), key=lambda path: path.stem)
+    if not found:
         raise DataError(
-            f"{source} cannot be begun with (training.initial). Expected: a run of a model of the "
-            f"same shape, with a whole checkpoint. Received: {received}. "
-            "Begin with another run, or with none."
-        ) from None
-    told = describe_initial(source, checkpoints.sums(step), step)
-    began = (folder / "config.yaml").is_file()  # and was stopped before its first checkpoint
-    before = read_values(folder / INITIAL, "it is written anew") if began else {}
-    if before.get("sha256", told["sha256"]) != told["sha256"]:
-        raise DataError(
-            f"{source} trained on since {folder} began with it. Expected: weights of the hash "
-            f"{before['sha256'][:12]}. Received: {told['sha256'][:12]}. Train in another folder."
+            f"{PACKAGED.parent} has no record of the weights in it (evaluation.json). "
+            "Install the package again."
         )
-    write_initial(source, told, folder)
-    logger.info("The weights to begin with are those of step %d of %s.", step, source)
-    return told["sha256"]
+    return read_record(found[0])
+
+
+def _unfit(source: Path | str, received: str) -> DataError:
+    return DataError(
+        f"{source} cannot be begun with (training.initial). Expected: weights of a model of the "
+        f"same shape, whole. Received: {received}. Begin with others, or with none."
+    )
 
 
 def describe_initial(source: Path, sums: dict, step: int) -> dict:
     """What a run tells of the weights that it gives: run, step, hash, sets, cost; its own first."""
-    config = load_config(source / "config.yaml")
-    sound = config.augmentation
+    config = to_mapping(load_config(source / "config.yaml"))
+    parts = config["data"] | config["augmentation"]
     return {
-        "run": config.name,
+        "run": config["name"],
         "step": step,
         "sha256": digest(sums),
-        "train": list(config.data.train),
-        "noise": list(sound.noise),
-        "music": list(sound.music),
-        "babble": list(sound.babble),
-        "impulse_responses": list(sound.impulse_responses),
+        **{kind: list(parts[kind]) for kind in _SETS},
         "cost": read_values(source / "cost.json", "its cost is then not told"),
         "initial": read_values(source / INITIAL, "what it began with is then not told"),
     }
 
 
-def write_initial(source: Path, told: dict, folder: Path) -> None:
-    """Remember in a run's folder what it began with."""
-    texts = "\n".join(sorted(set(known_texts(source))))
-    write_atomically(folder / INITIAL_TEXTS, (texts + "\n").encode())
+def write_initial(told: dict, texts: Iterable[str], folder: Path) -> None:
+    """Remember in a run's folder what it began with, and what that had been trained on."""
+    lines = "".join(f"{text}\n" for text in sorted(set(texts)))
+    write_atomically(folder / INITIAL_TEXTS, lines.encode())
     write_atomically(folder / INITIAL, (json.dumps(told, indent=1) + "\n").encode())
 
 
@@ -132,12 +197,12 @@ def known_texts(folder: Path) -> list[str]:
     return found
 
 
-def _difference(config: Config, source: Path) -> str:
-    """In what the shape of a run's model differs, in words; "" where in nothing that is known."""
-    ours, theirs = (
-        {"model": to_mapping(one.model), "features": to_mapping(one.features),
-         "losses": {"a frame classifier (ctc_weight)": one.losses.ctc_weight > 0}}
-        for one in (config, load_config(source / "config.yaml"))
+def _difference(config: Config, theirs: Mapping) -> str:
+    """In what the shape of other settings' model differs; "" where in nothing that is known."""
+    told, ours = (
+        {"model": one["model"], "features": one["features"],
+         "losses": {"a frame classifier (ctc_weight)": one["losses"]["ctc_weight"] > 0}}
+        for one in (theirs, to_mapping(config))
     )  # fmt: skip
-    found = differences(theirs, ours)
+    found = differences(told, ours)
     return "; ".join(f"{key} {old} there, {new} here" for key, (old, new) in found.items())

@@ -227,7 +227,7 @@ def test_weights_of_another_shape_are_told_apart_and_leave_the_folder(
     damaged = shutil.copytree(before, tmp_path / "damaged")
     for path in damaged.rglob("manifest.json"):
         path.write_text("{}")
-    with pytest.raises(DataError, match="cannot be begun with.*damaged.*Begin with another"):
+    with pytest.raises(DataError, match="cannot be begun with.*damaged.*Begin with others"):
         train(begun(tiny_overrides, damaged), after, cache=speech_cache)
     with eagerly():
         train(begun(tiny_overrides, before), after, cache=speech_cache, stop_step=1)
@@ -243,7 +243,7 @@ def test_a_run_whose_beginning_has_changed_does_not_begin_again(
     shutil.rmtree(after / "checkpoints")
     told = json.loads((after / "initial.json").read_text())
     (after / "initial.json").write_text(json.dumps(told | {"sha256": "0" * 64}))
-    with pytest.raises(DataError, match="trained on since"):
+    with pytest.raises(DataError, match="has other weights than when"):
         train(config, after, cache=speech_cache, resume=True)
 
 

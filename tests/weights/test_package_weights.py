@@ -12,7 +12,7 @@ from adml import package_weights as module
 from adml.config import load_config
 from adml.errors import DataError, UsageError
 from adml.evaluation.records import write_record
-from adml.experiment import export_run
+from adml.experiment import export_run, load_run, train
 from adml.export import saved_model
 from adml.model_card import render_card
 from adml.package_weights import LARGEST_MB, package_weights, read_told, size_mb
@@ -130,3 +130,52 @@ def test_the_records_are_in_the_order_of_their_names(tmp_path, record, spotting)
     (tmp_path / "spotting.json").write_text(json.dumps(spotting()))
     names = [one.name for one in read_told(tmp_path).evaluations]
     assert names == ["evaluation", "evaluation-ctc0.1"]
+
+
+@pytest.fixture
+def begun(run, tmp_path, monkeypatch, tiny_overrides):
+    """The configuration of a run that begins with what is in the package, and learns nothing."""
+    package_weights(run, folder=tmp_path / "weights")
+    for place in ("adml.build.initial", "adml.spotting.spotter"):
+        monkeypatch.setattr(f"{place}.PACKAGED", tmp_path / "weights" / "export")
+    still = ("learning_rate", "constants_learning_rate", "bias_learning_rate")
+    sets = ["training.initial=package", "seed=7", *(f"optimizer.{name}=0" for name in still)]
+    return lambda *more: load_config(None, [*tiny_overrides, *sets, *more])
+
+
+def test_a_run_begins_with_what_is_in_the_package(run, begun, tmp_path, speech_cache, eagerly):
+    """With both encoders, and what it tells of them is what the run in the package tells."""
+    after = tmp_path / "after"
+    with eagerly():
+        train(begun(), after, cache=speech_cache, stop_step=1)
+    theirs, ours = load_run(run).model, load_run(after).model
+    for part in ("acoustic", "text"):
+        pairs = zip(getattr(theirs, part).weights, getattr(ours, part).weights, strict=True)
+        for one, other in pairs:
+            assert "moving" in one.name or np.array_equal(one, other), one.name
+    told, model = (json.loads(path.read_text()) for path in (
+        after / "initial.json", tmp_path / "weights" / "model.json"))  # fmt: skip
+    config = load_config(run / "config.yaml")
+    assert (told["run"], told["step"], told["sha256"]) == (config.name, 5, model["model"])
+    assert told["train"] == ["train"] and told["initial"] == {}
+    assert (after / "initial_texts.txt").read_text() == ""
+
+
+def test_what_is_in_the_package_must_fit_before_anything_is_prepared(
+    begun, tmp_path, speech_cache
+):
+    after, weights = tmp_path / "after", tmp_path / "weights"
+    with pytest.raises(DataError, match=r"The package cannot.*text_units 8 there, 16 here"):
+        train(begun("model.text_units=16"), after, cache=speech_cache)
+    assert not after.exists()
+    for path in (weights / "export" / "text" / "variables").iterdir():
+        path.write_bytes(path.read_bytes()[: 100])
+    with pytest.raises(DataError, match="text cannot be read.*Install the package again"):
+        train(begun(), after, cache=speech_cache)
+    (weights / "evaluation.json").unlink()
+    with pytest.raises(DataError, match="no record of the weights.*Install the package again"):
+        train(begun(), after, cache=speech_cache)
+    shutil.rmtree(weights)
+    with pytest.raises(UsageError, match="There are no weights in the package"):
+        train(begun(), after, cache=speech_cache)
+    assert not (after / "checkpoints").exists()

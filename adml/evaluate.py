@@ -31,7 +31,7 @@ from adml.evaluation.records import (
 from adml.evaluation.second_stage import SecondStage
 from adml.evaluation.suites import SuiteResult, evaluate_trials
 from adml.experiment import Trained, default_cache, load_run, read_values
-from adml.run_folder import INITIAL
+from adml.run_folder import INITIAL, INITIAL_TEXTS
 from adml.text.g2p import G2P
 
 logger = logging.getLogger(__name__)
@@ -125,8 +125,14 @@ def _made_of(trained: Trained, resamples: int, ctc_weight: float) -> dict:
         "resamples": resamples,
         "ctc_weight": ctc_weight,
         "trained_commit": commit,
-        **({"initial": initial} if initial else {}),
+        **({"initial": initial, "initial_texts": _count(trained.folder)} if initial else {}),
     }
+
+
+def _count(folder: Path) -> int:
+    """How many texts are known that the weights had been trained on with which a run began."""
+    path = folder / INITIAL_TEXTS
+    return len(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else 0
 
 
 def _judge(

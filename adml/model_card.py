@@ -194,13 +194,14 @@ def _figures(records: Sequence[Record]) -> str:
     text = (
         "Words and phrases of speakers that were not trained on, against typed texts, on the lists "
         "of\n`experiments/open/evaluation.yaml`; brackets hold 95 % bootstrap intervals. A text is "
-        "seen if its\npronunciation was trained on, alone or within a phrase.\n\n" + shown(False)
+        "seen if its\npronunciation was trained on, alone or within a phrase"
     )
+    if any(record.details.get("initial_texts") == 0 for record in records):
+        text += ", by the last run: what it\nbegan with has no list of texts"
+    text += ".\n\n" + shown(False)
     if any(ACCENT in record.metrics for record in records):
-        text += (
-            "\nEnglish of Mandarin speakers, adults and children, other speakers of a corpus "
-            "that was trained on:\n\n" + shown(True)
-        )
+        text += "\nEnglish of Mandarin speakers, adults and children, other speakers of a corpus "
+        text += "that was trained on:\n\n" + shown(True)
     return text
 
 

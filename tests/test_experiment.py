@@ -191,6 +191,7 @@ def test_a_run_begins_with_the_weights_of_another(
     with eagerly():
         record = evaluate_run(after, only=["words"], cache=speech_cache).record
     assert record.details["initial"] == told
+    assert record.details["initial_texts"] == len(known)
     (after / "initial.json").write_text("{}")
     shutil.move(before, tmp_path / "gone")  # it is needed for the first step alone
     with eagerly():

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from adml.build.training import Training
 from adml.config import Config, load_config
-from adml.config_file import to_mapping
-from adml.config_identity import differences, digest
-from adml.errors import DataError, UsageError
-from adml.evaluation.records import Record, read_record
+from adml.config_file import from_mapping, to_mapping
+from adml.config_identity import differences, digest, without
+from adml.errors import AdmlError, DataError, UsageError
+from adml.evaluation.records import read_record
 from adml.files import write_atomically
 from adml.run_folder import INITIAL, INITIAL_TEXTS, TEXTS, read_values, require_run
 from adml.spotting.signatures import DAMAGED, hash_of, load_saved
-from adml.spotting.spotter import ACOUSTIC, PACKAGED, TEXT, find_export
+from adml.spotting.spotter import ACOUSTIC, PACKAGED, TEXT, holds_export
 from adml.training.checkpoint import Checkpoints
 
 PACKAGE = "package"
 """`training.initial` of a run that begins with the weights in the package."""
 
-_SETS = "train", "noise", "music", "babble", "impulse_responses"
+_SHAPELESS = "fast", "attention_projections"
+"""Settings of the model that change no weight of the encoders."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +45,12 @@ def require_initial(config: Config, workdir: str | Path, *, resume: bool = False
     if not config.training.initial or resume:
         return
     if config.training.initial == PACKAGE:
-        find_export()
-        if received := _difference(config, _packaged_record().config):
+        if not holds_export(PACKAGED):
+            raise UsageError(
+                f"There are no weights in the package to begin with (training.initial). Expected: "
+                f"{ACOUSTIC}/ and {TEXT}/ in {PACKAGED}. Install the package again, or name a run."
+            )
+        if received := _difference(config, describe_packaged()[0]):
             raise _unfit("The package", received)
         return
     folder = require_run(config.training.initial)
@@ -65,7 +70,7 @@ def begin_with_initial(config: Config, training: Training, folder: Path) -> str:
     """Take the last weights of the model of another run, or those in the package, and nothing else.
 
     `initial.json` in the folder of the run then tells which they were, and `initial_texts.txt` what
-    they had been trained on.
+    they had been trained on: nothing where they were in the package, which does not list it.
 
     Args:
         config: its `training.initial` names the run, or is `PACKAGE`; empty = none.
@@ -107,7 +112,7 @@ def _take_run(config: Config, training: Training, source: Path) -> dict:
         step = checkpoints.restore_latest()
     except DataError as error:
         # What the fault advises is for a run that is to go on.
-        theirs = to_mapping(load_config(source / "config.yaml"))
+        theirs = load_config(source / "config.yaml")
         received = _difference(config, theirs) or str(error).partition(". Put ")[0]
         raise _unfit(source, received) from None
     return describe_initial(source, checkpoints.sums(step), step)
@@ -131,27 +136,33 @@ def _take_packaged(training: Training) -> dict:
             raise _unfit("The package", f"other weights in {PACKAGED / name}")
         for one, other in zip(ours, held, strict=False):
             one.assign(other)
-    record = _packaged_record()
-    parts = record.config["data"] | record.config["augmentation"]
-    return {
-        "run": record.config["name"],
-        "step": record.details["step"],
-        "sha256": hash_of([PACKAGED / ACOUSTIC, PACKAGED / TEXT]),
-        **{kind: parts[kind] for kind in _SETS},
-        "cost": asdict(record.cost),
-        "initial": record.details.get("initial", {}),
-    }
+    return describe_packaged()[1]
 
 
-def _packaged_record() -> Record:
-    """The first record of the weights in the package."""
-    found = sorted(PACKAGED.parent.glob("evaluation*.json"), key=lambda path: path.stem)
-    if not found:
-        raise DataError(
-            f"{PACKAGED.parent} has no record of the weights in it (evaluation.json). "
-            "Install the package again."
+def describe_packaged() -> tuple[Config, dict]:
+    """The configuration of the weights in the package, and what `describe_initial` tells of a run.
+
+    Raises:
+        DataError: the record of them is missing or damaged.
+    """
+    path = min(PACKAGED.parent.glob("evaluation*.json"), key=lambda path: path.stem, default=None)
+    try:
+        if path is None:
+            raise DataError(f"{PACKAGED.parent} has no record of the weights (evaluation.json)")
+        record = read_record(path)
+        config = from_mapping(Config, record.config)
+        return config, _told(
+            config,
+            record.details["step"],
+            hash_of([PACKAGED / ACOUSTIC, PACKAGED / TEXT]),
+            asdict(record.cost),
+            dict(record.details.get("initial", {})),
         )
-    return read_record(found[0])
+    except (AdmlError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"What the weights in the package were trained by cannot be read: {error}. "
+            "Install the package again."
+        ) from error
 
 
 def _unfit(source: Path | str, received: str) -> DataError:
@@ -163,15 +174,28 @@ def _unfit(source: Path | str, received: str) -> DataError:
 
 def describe_initial(source: Path, sums: dict, step: int) -> dict:
     """What a run tells of the weights that it gives: run, step, hash, sets, cost; its own first."""
-    config = to_mapping(load_config(source / "config.yaml"))
-    parts = config["data"] | config["augmentation"]
+    return _told(
+        load_config(source / "config.yaml"),
+        step,
+        digest(sums),
+        read_values(source / "cost.json", "its cost is then not told"),
+        read_values(source / INITIAL, "what it began with is then not told"),
+    )
+
+
+def _told(config: Config, step: int, sha256: str, cost: dict, initial: dict) -> dict:
+    sound = config.augmentation
     return {
-        "run": config["name"],
+        "run": config.name,
         "step": step,
-        "sha256": digest(sums),
-        **{kind: list(parts[kind]) for kind in _SETS},
-        "cost": read_values(source / "cost.json", "its cost is then not told"),
-        "initial": read_values(source / INITIAL, "what it began with is then not told"),
+        "sha256": sha256,
+        "train": list(config.data.train),
+        "noise": list(sound.noise),
+        "music": list(sound.music),
+        "babble": list(sound.babble),
+        "impulse_responses": list(sound.impulse_responses),
+        "cost": cost,
+        "initial": initial,
     }
 
 
@@ -185,6 +209,8 @@ def write_initial(told: dict, texts: Iterable[str], folder: Path) -> None:
 def known_texts(folder: Path) -> list[str]:
     """Every text that the weights of a run were trained on, in it or before it.
 
+    Those that weights in the package were trained on are not known.
+
     Raises:
         DataError: a list of them is damaged.
     """
@@ -197,12 +223,17 @@ def known_texts(folder: Path) -> list[str]:
     return found
 
 
-def _difference(config: Config, theirs: Mapping) -> str:
-    """In what the shape of other settings' model differs; "" where in nothing that is known."""
+def _difference(config: Config, theirs: Config) -> str:
+    """In what the shape of another model differs; "" where in nothing that is known.
+
+    Not where it only has what this one does without.
+    """
     told, ours = (
-        {"model": one["model"], "features": one["features"],
-         "losses": {"a frame classifier (ctc_weight)": one["losses"]["ctc_weight"] > 0}}
-        for one in (theirs, to_mapping(config))
+        {"model": without(to_mapping(one.model), _SHAPELESS), "features": to_mapping(one.features),
+         "losses": {"a frame classifier (ctc_weight)": one.losses.ctc_weight > 0}}
+        for one in (theirs, config)
     )  # fmt: skip
+    if not config.losses.ctc_weight:
+        ours["losses"] = told["losses"]
     found = differences(told, ours)
     return "; ".join(f"{key} {old} there, {new} here" for key, (old, new) in found.items())

@@ -113,9 +113,10 @@ def test_runs_that_it_began_with_are_told(told):
     cost = {"seconds": 120.0, "cpu_seconds": 7200.0}
     then = first | {"run": "then", "step": 8000, "cost": cost, "initial": first}
 
-    def card(initial):
+    def card(initial, texts=5):
         record = told.evaluations[0]
-        given = dataclasses.replace(record, details=record.details | {"initial": initial})
+        details = {"initial": initial, "initial_texts": texts}
+        given = dataclasses.replace(record, details=record.details | details)
         return render_card(told._replace(evaluations=(given,)))
 
     text = card(then)
@@ -128,6 +129,7 @@ def test_runs_that_it_began_with_are_told(told):
     with pytest.raises(DataError, match="licence of secret is not known"):
         card(then | {"initial": first | {"train": ["secret"]}})
     assert "begun with" not in render_card(told)
+    assert "no list of texts" in card(then, 0) and "no list of texts" not in text
 
 
 def test_the_configuration_is_whole(told):

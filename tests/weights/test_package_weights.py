@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from adml import package_weights as module
+from adml.build.initial import require_initial
 from adml.config import load_config
 from adml.errors import DataError, UsageError
 from adml.evaluation.records import write_record
@@ -161,6 +162,34 @@ def test_a_run_begins_with_what_is_in_the_package(run, begun, tmp_path, speech_c
     assert (after / "initial_texts.txt").read_text() == ""
 
 
+def test_what_changes_no_weight_of_the_encoders_may_differ(begun, tmp_path):
+    """And a record that is older than a setting has its default."""
+    for sets in ("model.fast=false", "model.attention_projections=qkv"):
+        require_initial(begun(sets), tmp_path / "after")
+    path = tmp_path / "weights" / "evaluation.json"
+    record = json.loads(path.read_text())
+    del record["config"]["model"]["speech_embedding"]
+    path.write_text(json.dumps(record))
+    require_initial(begun(), tmp_path / "after")
+
+
+def test_a_damaged_record_in_the_package_is_told(begun, tmp_path):
+    path = tmp_path / "weights" / "evaluation.json"
+    whole = path.read_text()
+    for change in (
+        lambda record: record["config"].update(losses=[]),
+        lambda record: record["config"].update(data={"train": 3}),
+        lambda record: record["config"].update(nobody=1),
+        lambda record: record["details"].pop("step"),
+        lambda record: record["details"].update(initial=[1]),
+        lambda record: record.clear(),
+    ):
+        change(record := json.loads(whole))
+        path.write_text(json.dumps(record))
+        with pytest.raises(DataError, match="cannot be read: .*Install the package again"):
+            require_initial(begun(), tmp_path / "after")
+
+
 def test_what_is_in_the_package_must_fit_before_anything_is_prepared(
     begun, tmp_path, speech_cache
 ):
@@ -173,9 +202,9 @@ def test_what_is_in_the_package_must_fit_before_anything_is_prepared(
     with pytest.raises(DataError, match="text cannot be read.*Install the package again"):
         train(begun(), after, cache=speech_cache)
     (weights / "evaluation.json").unlink()
-    with pytest.raises(DataError, match="no record of the weights.*Install the package again"):
+    with pytest.raises(DataError, match="no record of the weights .*Install the package again"):
         train(begun(), after, cache=speech_cache)
     shutil.rmtree(weights)
-    with pytest.raises(UsageError, match="There are no weights in the package"):
+    with pytest.raises(UsageError, match="There are no weights in the package to begin with"):
         train(begun(), after, cache=speech_cache)
     assert not (after / "checkpoints").exists()

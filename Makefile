@@ -21,7 +21,7 @@ notebooks: .venv/installed
 	.venv/bin/jupyter-execute --kernel_name=python3 --timeout=3600 \
 	  --output='../runs/notebooks/{notebook_name}.ipynb' $(or $(ARGS),$(wildcard notebooks/*.ipynb))
 
-# Puts a run into the package: make weights RUN=runs/spotting_voices [CHECKPOINT=best]; see CONTRIBUTING.md.
+# Puts a run into the package: make weights RUN=runs/spotting_more [CHECKPOINT=best]; see CONTRIBUTING.md.
 CHECKPOINT ?= latest
 PACKAGE := import sys; from adml.package_weights import package_weights; print(package_weights(*sys.argv[1:]))
 weights: .venv/installed

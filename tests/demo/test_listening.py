@@ -67,14 +67,17 @@ def test_curves_and_spelling_are_of_one_place(heard):
 def test_the_way_may_go_by_voiced_stops_as_the_score_does(spotter, recording):
     keywords, _ = enrol_lines(spotter, "computer")
     listened = listen(spotter, keywords, read(recording, spotter.sample_rate_hz))
-    logits = np.random.default_rng(1).normal(size=listened.phones.shape) * 4
-    logits[:, to_classes(["B", "D", "G"])] += 6
-    phones = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
-    found = dataclasses.replace(listened, phones=phones).spelling("computer")
-    first, frames = round(found.start_s / found.frame_s), found.log_probabilities.shape[1]
-    excerpt, classes = phones[first : first + frames], to_classes(found.symbols)
-    assert found.way == best_way(allow_voiced(excerpt, PHONES), classes)
-    assert found.way != best_way(excerpt, classes)
+    others = 0
+    for draw in range(10):
+        logits = np.random.default_rng(draw).normal(size=listened.phones.shape) * 4
+        logits[:, to_classes(["B", "D", "G"])] += 6
+        phones = (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+        found = dataclasses.replace(listened, phones=phones).spelling("computer")
+        first, frames = round(found.start_s / found.frame_s), found.log_probabilities.shape[1]
+        excerpt, classes = phones[first : first + frames], to_classes(found.symbols)
+        assert found.way == best_way(allow_voiced(excerpt, PHONES), classes)
+        others += found.way != best_way(excerpt, classes)
+    assert others
 
 
 def test_nothing_to_show_where_the_model_tells_no_phones(spotter, heard):

@@ -225,6 +225,9 @@ def test_weights_of_another_shape_are_told_apart_and_leave_the_folder(
     wider = begun(tiny_overrides, before, "model.text_units=16")
     with pytest.raises(DataError, match=r"model\.text_units 8 there, 16 here\. Begin"):
         train(wider, after, cache=speech_cache)
+    aligned = begun(tiny_overrides, before, "model.attention_projections=qkv")
+    with pytest.raises(DataError, match=r"attention_projections qk there, qkv here\. Begin"):
+        train(aligned, after, cache=speech_cache)
     damaged = shutil.copytree(before, tmp_path / "damaged")
     for path in damaged.rglob("manifest.json"):
         path.write_text("{}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,10 +47,10 @@ def require_initial(config: Config, workdir: str | Path, *, resume: bool = False
     if config.training.initial == PACKAGE:
         if not holds_export(PACKAGED):
             raise UsageError(
-                f"There are no weights in the package to begin with (training.initial). Expected: "
+                "There are no weights in the package to begin with (training.initial). Expected: "
                 f"{ACOUSTIC}/ and {TEXT}/ in {PACKAGED}. Install the package again, or name a run."
             )
-        if received := _difference(config, describe_packaged()[0]):
+        if received := _difference(config, describe_packaged()[0], _SHAPELESS):
             raise _unfit("The package", received)
         return
     folder = require_run(config.training.initial)
@@ -223,13 +223,13 @@ def known_texts(folder: Path) -> list[str]:
     return found
 
 
-def _difference(config: Config, theirs: Config) -> str:
+def _difference(config: Config, theirs: Config, shapeless: Sequence[str] = ()) -> str:
     """In what the shape of another model differs; "" where in nothing that is known.
 
-    Not where it only has what this one does without.
+    Not where it only has what this one does without, nor in the settings of the model `shapeless`.
     """
     told, ours = (
-        {"model": without(to_mapping(one.model), _SHAPELESS), "features": to_mapping(one.features),
+        {"model": without(to_mapping(one.model), shapeless), "features": to_mapping(one.features),
          "losses": {"a frame classifier (ctc_weight)": one.losses.ctc_weight > 0}}
         for one in (theirs, config)
     )  # fmt: skip

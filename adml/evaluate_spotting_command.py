@@ -39,17 +39,26 @@ def add_evaluate_spotting(verbs) -> None:
     parser.add_argument("--seed", type=seed, default=0)
     cache_option(parser)
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the curves")
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="write all figures as JSON, a new file"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the record that is there")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Print the table, then write the record and draw the plot."""
+    from adml.errors import UsageError
     from adml.evaluate_spotting import alarms, evaluate_spotting, make_test, table
     from adml.evaluation.spotting_plot import spotting_curves
     from adml.files import write_atomically
     from adml.spotting.keyword_file import KeywordFile
 
+    if arguments.record and arguments.record.exists() and not arguments.overwrite:
+        raise UsageError(
+            f"{arguments.record} exists. Expected: a new file. Write the record elsewhere, or "
+            "replace this one by --overwrite."
+        )
     keywords = KeywordFile.read(arguments.keywords) if arguments.keywords else None
     test = make_test(
         arguments.clips,

@@ -66,6 +66,12 @@ def test_the_command(tiny_export, sets, tmp_path, capsys):
     given = ["--model", tiny_export, "--clips", sets / "clips", "--background", sets / "speech"]
     more = ["--noise", sets / "noise", "--snr", "10", "10", "--record", tmp_path / "record.json",
             "--plot", tmp_path / "det.png", "--json"]  # fmt: skip
+    (tmp_path / "record.json").write_text("earlier")
+    assert main(["evaluate", "spotting", *map(str, given + more)]) == 2
+    captured = capsys.readouterr()
+    assert "record.json exists. Expected: a new file" in captured.err and not captured.out
+    assert (tmp_path / "record.json").read_text() == "earlier"
+    more += ["--overwrite"]
     assert main(["evaluate", "spotting", *map(str, given + more)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told == json.loads((tmp_path / "record.json").read_text())

@@ -114,7 +114,7 @@ def test_evaluation_names_its_sets(packaged, speech_folder, tmp_path, speech_cac
     told = json.loads(record.read_text())
     assert told["model"] == KeywordSpotter.load().model
     assert told["sets"] == {"clips": "clips", "background": "test", "noise": None}
-    given += ["--noise", noise, "--snr", "5"]
+    given += ["--noise", noise, "--snr", "5", "--overwrite"]
     assert main(["evaluate", "spotting", *map(str, given)]) == 0
     assert json.loads(record.read_text())["sets"]["noise"] == "noise"
 

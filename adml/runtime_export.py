@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from adml.audio.features import hann_window, mel_matrix
-from adml.data.sets import open_recordings, read_clips, read_words
-from adml.data.shards.form import WORDS, is_sharded
-from adml.errors import DataError, TextError
 from adml.experiment import default_cache, export_run
 from adml.export.blocks import Blocks
-from adml.export.fresh import Speech, make_speech
+from adml.export.fresh import Stretch, make_speech
 from adml.export.runtimes import RuntimeExport, export_runtime, require_runtime
 from adml.export.saved_model import REFERENCE, require_free
 from adml.export.verification import made_clips
 from adml.metrics.detection import REFRACTORY_S
-from adml.metrics.verification import average_precision, equal_error_rate
+from adml.runtime_losses import Figures, read_spoken
 from adml.spotting import phones
 from adml.spotting.hearing import Places
+from adml.spotting.replay import Replay
 from adml.spotting.spotter import (
     ACOUSTIC,
     FRONT_END,
@@ -34,18 +32,6 @@ from adml.spotting.spotter import (
 from adml.text.phonemes import PHONES
 
 logger = logging.getLogger(__name__)
-
-CLIPS = 400
-_SHORTEST_S = 0.3
-
-
-@dataclass(frozen=True)
-class Figures:
-    """How well typed words find clips: every clip against every word of the set, percent."""
-
-    average_precision: float
-    equal_error_rate: float
-
 
 @dataclass(frozen=True)
 class RuntimeExports:
@@ -77,7 +63,7 @@ class RuntimeExports:
             for one in self.files
         ]  # fmt: skip
         if self.reference is not None:
-            head += ["AP %", "EER %"]
+            head += ["AP %", "EER %", "running AP %", "scores move, mean", "largest"]
             rows = [row + _cells(one) for row, one in zip(rows, self.figures, strict=True)]
             rows.insert(0, ["SavedModel", *[""] * 5, *_cells(self.reference)])
         lines = [head, ["---"] * len(head), *rows]
@@ -85,7 +71,10 @@ class RuntimeExports:
 
 
 def _cells(figures: Figures) -> list[str]:
-    return [f"{figures.average_precision:.2f}", f"{figures.equal_error_rate:.2f}"]
+    moves = (figures.score_move_mean, figures.score_move_largest)
+    shares = (figures.average_precision, figures.equal_error_rate)
+    shares += (figures.running_average_precision,)
+    return [f"{value:.2f}" for value in shares] + [f"{value:.4f}" for value in moves]
 
 
 def export_for_runtimes(
@@ -129,24 +118,25 @@ def export_for_runtimes(
     spotter = KeywordSpotter.load(source)
     places = Places()
     blocks = Blocks(places.block, places.hop // places.step, places.lengths)
-    spoken = _read(Path(clips), spotter, cache or default_cache()) if clips else None
-    speech = make_speech(source / ACOUSTIC, spoken.clips if spoken else _made(source), blocks,
-                         real=spoken is not None)  # fmt: skip
+    spoken = read_spoken(Path(clips), spotter, cache or default_cache()) if clips else None
+    replay = Replay(spotter, spoken.recordings if spoken else (), ends=blocks.ends)
+    running = [Stretch(*asked) for asked in replay.asked]
+    heard = spoken.clips if spoken else _made(source)
+    speech = make_speech(source / ACOUSTIC, heard, blocks, real=bool(spoken), running=running)
     described = _described(source, spotter.model, places, blocks)
     files, figures = [], []
     for kind in formats:
         for precision in precisions:
             logger.info("%s, %s", kind, precision)
-            told, embedded = export_runtime(
+            told, answers = export_runtime(
                 source, out / f"{kind}-{precision}", kind=kind, precision=precision,
                 blocks=blocks, speech=speech, described=described, beside=[Path(phones.__file__)],
             )  # fmt: skip
             files.append(told)
-            figures.append(spoken.figures(embedded) if spoken else None)
-    reference = None
-    if spoken:
-        reference = spoken.figures(_embedded(spotter, speech))
-    return RuntimeExports(tuple(files), tuple(figures), reference, source)
+            scores = replay.scores(spoken.keywords if spoken else (), answers.running)
+            figures.append(spoken and spoken.figures(answers.clips, scores))
+    own = spoken and spoken.figures(spoken.embed(len(speech.clips)), spoken.scores)
+    return RuntimeExports(tuple(files), tuple(figures), own, source)
 
 
 def _source(model: Path, checkpoint: str) -> Path:
@@ -167,62 +157,6 @@ def _made(source: Path) -> list[np.ndarray]:
     with np.load(source / REFERENCE, allow_pickle=False) as held:
         pairs = zip(held["waveform"], held["waveform_lengths"], strict=True)
         return [row[:length] for row, length in pairs]
-
-
-@dataclass(frozen=True)
-class _Spoken:
-    """Clips, the words in them, and embeddings of all words [W, D]."""
-
-    clips: list[np.ndarray]
-    words: np.ndarray
-    texts: np.ndarray
-    embeddings: np.ndarray
-
-    def figures(self, embedded: np.ndarray) -> Figures:
-        """Figures of embeddings of the last clips [n, D]."""
-        scores = (embedded @ self.embeddings.T).ravel()
-        labels = (self.words[-len(embedded) :, np.newaxis] == self.texts).ravel()
-        return Figures(
-            100 * average_precision(labels, scores), 100 * equal_error_rate(labels, scores)
-        )
-
-
-def _read(folder: Path, spotter: KeywordSpotter, cache: Path) -> _Spoken:
-    """Draw clips of a set with words that can be pronounced."""
-    aligned = is_sharded(folder) or (folder / WORDS).is_file()
-    table = read_words(folder) if aligned else read_clips(folder)
-    table = table.subset((table.end_s - table.start_s >= _SHORTEST_S) & (table.word != ""))
-    table = table.subset(np.sort(np.random.default_rng(0).permutation(len(table))[:CLIPS]))
-    known = dict(_pronounced(spotter, sorted(set(table.word.tolist()))))
-    table = table.subset(np.isin(table.word, list(known)))
-    if len(known) < 2:
-        raise DataError(
-            f"{folder} has too few words to tell apart. Expected: at least two, of "
-            f"{_SHORTEST_S:g} s or more. Received: {len(known)}. Give another set by --clips."
-        )
-    order = np.random.default_rng(1).permutation(len(table))
-    table = table.subset(order)
-    store = open_recordings(sorted(set(table.path.tolist())), cache / "pcm")
-    table = table.subset([path in store for path in table.path])
-    times = zip(table.path, table.start_s, table.end_s, strict=True)
-    clips = [store.read(str(path), start, end) for path, start, end in times]
-    return _Spoken(clips, table.word, np.array(list(known)), np.stack(list(known.values())))
-
-
-def _pronounced(spotter: KeywordSpotter, words: list[str]) -> Iterator[tuple[str, np.ndarray]]:
-    refused = []
-    for word in words:
-        try:
-            yield word, spotter.embed_text(word)
-        except TextError as error:
-            refused.append(str(error))
-    if refused:
-        logger.warning("%d words left out. First: %s", len(refused), refused[0])
-
-
-def _embedded(spotter: KeywordSpotter, speech: Speech) -> np.ndarray:
-    """Embeddings of the clips by the SavedModel."""
-    return np.stack([spotter.embed_audio(clip, spotter.sample_rate_hz) for clip in speech.clips])
 
 
 def _described(source: Path, model: str, places: Places, blocks: Blocks) -> dict:

@@ -51,6 +51,7 @@ FLOORS = {
     "run_folder": 4,
     "run_report": 4,
     "runtime_export": 4,
+    "runtime_losses": 4,
     "evaluate_spotting": 4,
     "make_cohort": 4,
     "model_card": 4,

@@ -17,7 +17,7 @@ import tensorflow as tf
 from adml.errors import DataError
 from adml.export.blocks import Blocks, FrontEnd
 
-BLOCK, CLIPS = "block", "clips"
+BLOCK, CLIPS, RUNNING = "block", "clips", "running audio"
 _STRETCHES = 40
 _SHARE = 5
 
@@ -57,13 +57,15 @@ class Stretch(NamedTuple):
 class Speech(NamedTuple):
     """What files are run on: stretches of running audio; clips [T] and their features [F, M].
 
-    `real` tells it from sound that was made up.
+    `real` tells it from sound that was made up. `running` are the blocks of whole streams, as a
+    detector asks them.
     """
 
     stretches: list[Stretch]
     clips: list[np.ndarray]
     features: list[np.ndarray]
     real: bool
+    running: Sequence[Stretch] = ()
 
 
 class Call(NamedTuple):
@@ -89,8 +91,9 @@ class Told(NamedTuple):
 
 
 def make_speech(
-    acoustic: str | Path, clips: Sequence[np.ndarray], blocks: Blocks, *, real: bool
-) -> Speech:
+    acoustic: str | Path, clips: Sequence[np.ndarray], blocks: Blocks, *, real: bool,
+    running: Sequence[Stretch] = (),
+) -> Speech:  # fmt: skip
     """Features of clips; of a fifth of them, one after the other, blocks of running audio.
 
     That fifth is not among the clips of the result, but where there are few.
@@ -100,6 +103,7 @@ def make_speech(
         clips: float32 [T] waveforms.
         blocks: sizes of a block.
         real: whether they are recordings.
+        running: blocks of whole streams.
     """
     front_end = FrontEnd(acoustic)
 
@@ -113,7 +117,7 @@ def make_speech(
     begin = [running[: blocks.frames // part] for part in (4, 2)]
     stretches += [_stretch(part, blocks) for part in begin if len(part)]
     kept = list(clips[share:])
-    return Speech(stretches, kept, [features(clip) for clip in kept], real)
+    return Speech(stretches, kept, [features(clip) for clip in kept], real, running)
 
 
 def _stretch(log_mel: np.ndarray, blocks: Blocks) -> Stretch:

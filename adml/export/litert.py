@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from adml.export.blocks import Blocks, FixedEncoder, FrontEnd
-from adml.export.fresh import BLOCK, CLIPS, Call, Speech
+from adml.export.fresh import BLOCK, CLIPS, RUNNING, Call, Speech, Stretch
 
 ACOUSTIC = "acoustic.tflite"
 FRONT_END = "front_end.tflite"
@@ -65,19 +65,25 @@ def convert(
     (folder / ACOUSTIC).write_bytes(_converted(encoder, signatures, precision))
     content = _converted(front_end, {"log_mel": front_end.log_mel}, "float32")
     (folder / FRONT_END).write_bytes(content)
-    heard = []
-    for stretch in speech.stretches:
-        count = len(stretch.log_mel)
-        padded = np.pad(stretch.log_mel, [(0, blocks.frames - count), (0, 0)])
-        lengths = np.array([count], np.int32)
-        heard.append({"log_mel": padded[np.newaxis], "lengths": lengths, "ends": stretch.ends})
     clips = [{"log_mel": features[np.newaxis]} for features in speech.features]
     waves = [{"waveform": clip[np.newaxis]} for clip in speech.clips]
     return [
-        Call(BLOCK, ACOUSTIC, "listen", heard, encoder.listen, encoder),
+        *(
+            Call(name, ACOUSTIC, "listen", [_given(one, blocks) for one in heard],
+                 encoder.listen, encoder)
+            for name, heard in ((BLOCK, speech.stretches), (RUNNING, speech.running))
+        ),
         Call(CLIPS, ACOUSTIC, "embed", clips, encoder.embed, encoder),
         Call("front end", FRONT_END, "log_mel", waves, front_end.log_mel, front_end),
     ]
+
+
+def _given(stretch: Stretch, blocks: Blocks) -> dict[str, np.ndarray]:
+    """What `listen` takes."""
+    count = len(stretch.log_mel)
+    padded = np.pad(stretch.log_mel, [(0, blocks.frames - count), (0, 0)])
+    lengths = np.array([count], np.int32)
+    return {"log_mel": padded[np.newaxis], "lengths": lengths, "ends": stretch.ends}
 
 
 def _converted(module: tf.Module, signatures: dict, precision: str) -> bytes:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from adml.errors import UsageError
 from adml.export.blocks import Blocks, FreeEncoder
-from adml.export.fresh import BLOCK, CLIPS, Call, Speech
+from adml.export.fresh import BLOCK, CLIPS, RUNNING, Call, Speech
 
 ACOUSTIC = "acoustic.onnx"
 TEXT = "text.onnx"
@@ -76,14 +76,17 @@ def convert(
         )
     encoder = FreeEncoder(source / "acoustic")
     lengths = np.array(blocks.lengths, np.int32)
-    heard = [{"log_mel": stretch.log_mel[np.newaxis], "ends": stretch.ends, "frames": lengths}
-             for stretch in speech.stretches]  # fmt: skip
+    heard, running = (
+        [{"log_mel": one.log_mel[np.newaxis], "ends": one.ends, "frames": lengths} for one in some]
+        for some in (speech.stretches, speech.running)
+    )
     clips = []
     for features in speech.features:
         whole = np.array([len(features)], np.int32)
         clips.append({"log_mel": features[np.newaxis], "ends": whole, "frames": whole})
     calls = [
         Call(BLOCK, ACOUSTIC, "listen", heard, encoder.listen, encoder),
+        Call(RUNNING, ACOUSTIC, "listen", running, encoder.listen, encoder),
         Call(CLIPS, ACOUSTIC, "listen", clips, encoder.listen, encoder),
     ]
     _write(encoder, folder / ACOUSTIC, precision, heard)

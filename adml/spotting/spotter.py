@@ -112,8 +112,11 @@ class KeywordSpotter:
             model=model,
         )
 
-    def hearing(self) -> Hearing:
+    def hearing(self, listen: Callable | None = None) -> Hearing:
         """Begin to hear a stream at the model's rate.
+
+        Args:
+            listen: hears in place of the model, as `Hearing` tells.
 
         Raises:
             UsageError: the export was made before it could hear running audio.
@@ -123,7 +126,8 @@ class KeywordSpotter:
                 "This export cannot hear running audio. Expected: signatures log_mel and listen. "
                 "Export the run again with this version."
             )
-        return Hearing(**self._running._asdict())
+        given = {} if listen is None else {"listen": listen}
+        return Hearing(**self._running._asdict() | given)
 
     def stream(
         self, chunks: Iterable[np.ndarray], keywords: KeywordFile | str | Path | Sequence[str],

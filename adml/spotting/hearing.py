@@ -20,8 +20,8 @@ class Places:
     there so that the end of a word is heard with what follows it.
     """
 
-    hop: int = 50
-    block: int = 208
+    hop: int = 70
+    block: int = 225
     ahead: int = 20
     step: int = 10
     lengths: tuple[int, ...] = (26, 34, 44, 57, 74, 96, 125)

@@ -91,9 +91,9 @@ def test_memory_does_not_grow():
 
 
 def test_a_block_holds_its_longest_span():
-    with pytest.raises(UsageError, match="at least 205 frames. Received: 204"):
-        Places(block=204)
-    assert Places(block=205).block == 205
+    with pytest.raises(UsageError, match="at least 225 frames. Received: 224"):
+        Places(block=224)
+    assert Places(block=225).block == 225
 
 
 def test_nothing_is_nothing():

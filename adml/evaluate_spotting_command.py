@@ -54,10 +54,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from adml.files import write_atomically
     from adml.spotting.keyword_file import KeywordFile
 
-    if arguments.record and arguments.record.exists() and not arguments.overwrite:
+    record = arguments.record
+    if record and (record.is_dir() or (record.exists() and not arguments.overwrite)):
+        advice = "" if record.is_dir() else ", or replace this one by --overwrite"
         raise UsageError(
-            f"{arguments.record} exists. Expected: a new file. Write the record elsewhere, or "
-            "replace this one by --overwrite."
+            f"{record} exists. Expected: a new file. Write the record elsewhere{advice}."
         )
     keywords = KeywordFile.read(arguments.keywords) if arguments.keywords else None
     test = make_test(

@@ -37,7 +37,8 @@ def add_export(verbs) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--clips", type=Path, metavar="SET",
-        help="a set of words or clips, on which it is measured what litert and onnx lose",
+        help="a set of words or clips; what litert and onnx lose is measured on these and on five "
+        "minutes of whole recordings of the set",
     )  # fmt: skip
     cache_option(parser)
     parser.add_argument(

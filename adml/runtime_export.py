@@ -33,6 +33,7 @@ from adml.text.phonemes import PHONES
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True)
 class RuntimeExports:
     """What was written, and what the SavedModel and each of the files find in the same clips.
@@ -74,7 +75,8 @@ def _cells(figures: Figures) -> list[str]:
     moves = (figures.score_move_mean, figures.score_move_largest)
     shares = (figures.average_precision, figures.equal_error_rate)
     shares += (figures.running_average_precision,)
-    return [f"{value:.2f}" for value in shares] + [f"{value:.4f}" for value in moves]
+    cells = ["" if value is None else f"{value:.2f}" for value in shares]
+    return cells + [f"{value:.4f}" for value in moves]
 
 
 def export_for_runtimes(
@@ -124,6 +126,7 @@ def export_for_runtimes(
     heard = spoken.clips if spoken else _made(source)
     speech = make_speech(source / ACOUSTIC, heard, blocks, real=bool(spoken), running=running)
     described = _described(source, spotter.model, places, blocks)
+    own = spoken and spoken.figures(spoken.embed(len(speech.clips)), spoken.scores)
     files, figures = [], []
     for kind in formats:
         for precision in precisions:
@@ -135,7 +138,6 @@ def export_for_runtimes(
             files.append(told)
             scores = replay.scores(spoken.keywords if spoken else (), answers.running)
             figures.append(spoken and spoken.figures(answers.clips, scores))
-    own = spoken and spoken.figures(spoken.embed(len(speech.clips)), spoken.scores)
     return RuntimeExports(tuple(files), tuple(figures), own, source)
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from adml.audio.decoding import SAMPLE_RATE_HZ
 from adml.data.sets import open_recordings, read_clips, read_words
 from adml.data.shards.form import WORDS, is_sharded
 from adml.data.store import PcmStore
+from adml.data.words import WordTable
 from adml.errors import DataError, TextError
 from adml.metrics.verification import average_precision, equal_error_rate
 from adml.spotting.detecting import stream_scores
@@ -28,6 +30,8 @@ RUNNING_S = 300.0
 """Seconds of whole recordings in which words are looked for as a detector does, chosen."""
 
 _SHORTEST_S = 0.3
+_SLACK_S = 0.5
+"""By so much a word may end behind what is heard of a recording: lists are not exact."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class Figures:
 
     `average_precision` and `equal_error_rate` of cosines of every clip with every word of the set;
     `running_average_precision` of the best score of every word in every recording, heard whole as
-    a detector hears it; mean and largest of these scores' differences from the SavedModel's.
+    a detector hears it, None where all or none of them are said; mean and largest of these scores'
+    differences from the SavedModel's, of words for which a recording is long enough.
     """
 
     average_precision: float
     equal_error_rate: float
-    running_average_precision: float
+    running_average_precision: float | None
     score_move_mean: float
     score_move_largest: float
 
@@ -69,7 +74,8 @@ class Spoken:
             hearing = self.spotter.hearing()
             scorer = Scorer(self.keywords, hearing.places.lengths)
             told = stream_scores(hearing, scorer, samples).scores
-            best.append(told.max(axis=0, initial=LOWEST_SCORE))
+            none = np.full((1, len(self.keywords)), LOWEST_SCORE, np.float32)
+            best.append((told if len(told) else none).max(axis=0))
         return np.stack(best)
 
     def embed(self, count: int) -> np.ndarray:
@@ -88,13 +94,15 @@ class Spoken:
         vectors = np.concatenate([keyword.vectors for keyword in self.keywords])
         labels = (self.words[-len(embedded) :, np.newaxis] == texts).ravel()
         cosines = (embedded @ vectors.T).ravel()
-        moves = np.abs(scores - self.scores)
+        scored = np.maximum(scores, self.scores) > LOWEST_SCORE
+        moves = np.abs(scores - self.scores)[scored]
+        both = 0 < np.count_nonzero(self.said) < self.said.size
         return Figures(
             100 * average_precision(labels, cosines),
             100 * equal_error_rate(labels, cosines),
-            100 * average_precision(self.said.ravel(), scores.ravel()),
-            float(moves.mean()),
-            float(moves.max()),
+            100 * average_precision(self.said.ravel(), scores.ravel()) if both else None,
+            float(moves.mean()) if moves.size else 0.0,
+            float(moves.max(initial=0.0)),
         )
 
 
@@ -113,21 +121,24 @@ def read_spoken(folder: Path, spotter: KeywordSpotter, cache: Path) -> Spoken:
     whole = read_words(folder) if aligned else read_clips(folder)
     table = whole.subset((whole.end_s - whole.start_s >= _SHORTEST_S) & (whole.word != ""))
     table = table.subset(np.sort(np.random.default_rng(0).permutation(len(table))[:CLIPS]))
-    known = dict(_pronounced(spotter, sorted(set(table.word.tolist()))))
-    table = table.subset(np.isin(table.word, list(known)))
-    if len(known) < 2:
-        raise DataError(
-            f"{folder} has too few words to tell apart. Expected: at least two, of "
-            f"{_SHORTEST_S:g} s or more. Received: {len(known)}. Give another set by --clips."
-        )
-    order = np.random.default_rng(1).permutation(len(table))
-    table = table.subset(order)
     store = open_recordings(sorted(set(table.path.tolist())), cache / "pcm")
     table = table.subset([path in store for path in table.path])
+    known = dict(_pronounced(spotter, sorted(set(table.word.tolist()))))
+    table = table.subset(np.isin(table.word, list(known)))
+    table = table.subset(np.random.default_rng(1).permutation(len(table)))
     times = zip(table.path, table.start_s, table.end_s, strict=True)
     clips = [store.read(str(path), start, end) for path, start, end in times]
-    recordings = _enough(store, table.path.tolist())
-    said = [np.isin(list(known), whole.word[whole.path == path]) for path in recordings]
+    heard = [len(clip) >= _SHORTEST_S * SAMPLE_RATE_HZ for clip in clips]
+    table, clips = table.subset(heard), list(compress(clips, heard))
+    if len(set(table.word.tolist())) < 2:
+        raise DataError(
+            f"{folder} has too few words to tell apart. Expected: at least two, of "
+            f"{_SHORTEST_S:g} s or more. Received: {len(set(table.word.tolist()))}. Give another "
+            "set by --clips."
+        )
+    recordings = _enough(store, table.path[::-1].tolist())
+    said = [np.isin(list(known), _said(whole, path, len(samples) / SAMPLE_RATE_HZ))
+            for path, samples in recordings.items()]  # fmt: skip
     return Spoken(
         spotter, clips, table.word, list(recordings.values()), np.stack(said), tuple(known.values())
     )
@@ -147,11 +158,18 @@ def _pronounced(spotter: KeywordSpotter, words: list[str]) -> Iterator[tuple[str
 
 
 def _enough(store: PcmStore, paths: list[str]) -> dict[str, np.ndarray]:
-    """The first recordings, by their paths, until there is `RUNNING_S` of them."""
-    read, samples = {}, 0
+    """`RUNNING_S` of recordings by their paths, in this order; the last one is cut."""
+    read: dict[str, np.ndarray] = {}
+    left_s = RUNNING_S
     for path in dict.fromkeys(paths):
-        read[path] = store.read(path)
-        samples += len(read[path])
-        if samples >= RUNNING_S * SAMPLE_RATE_HZ:
+        read[path] = store.read(path, 0.0, left_s)
+        left_s -= len(read[path]) / SAMPLE_RATE_HZ
+        if left_s < _SHORTEST_S:
             break
     return read
+
+
+def _said(table: WordTable, path: str, end_s: float) -> list[str]:
+    """The texts, and all words of them, that are said in a recording before some time."""
+    texts = table.word[(table.path == path) & (table.end_s <= end_s + _SLACK_S)].tolist()
+    return [*texts, *(word for text in texts for word in text.split())]

@@ -111,10 +111,10 @@ def make_speech(
         return front_end.log_mel(tf.constant(samples[np.newaxis]))["log_mel"].numpy()[0]
 
     share = len(clips) // _SHARE
-    running = features(np.concatenate(clips[:share] if share else clips))
-    starts = range(0, max(1, len(running) - blocks.frames + 1), blocks.frames)[:_STRETCHES]
-    stretches = [_stretch(running[start : start + blocks.frames], blocks) for start in starts]
-    begin = [running[: blocks.frames // part] for part in (4, 2)]
+    joined = features(np.concatenate(clips[:share] if share else clips))
+    starts = range(0, max(1, len(joined) - blocks.frames + 1), blocks.frames)[:_STRETCHES]
+    stretches = [_stretch(joined[start : start + blocks.frames], blocks) for start in starts]
+    begin = [joined[: blocks.frames // part] for part in (4, 2)]
     stretches += [_stretch(part, blocks) for part in begin if len(part)]
     kept = list(clips[share:])
     return Speech(stretches, kept, [features(clip) for clip in kept], real, running)

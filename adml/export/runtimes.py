@@ -168,7 +168,7 @@ def _require_near(folder: Path, told: Told, names: list[str], precision: str) ->
     if not worst <= TOLERANCES[precision]:
         raise NumericError(
             f"The {precision} files for {folder} differ from the SavedModel in {place}. Expected: "
-            f"at most {TOLERANCES[precision]:g}. Received: {worst:.3g}. They were not kept."
+            f"at most {TOLERANCES[precision]:g}. Received: {worst:.4g}. They were not kept."
         )
     return worst
 

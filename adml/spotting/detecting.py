@@ -88,7 +88,7 @@ class Detector:
         return self._detect(self._hearing.push(samples))
 
     def close(self) -> list[Detection]:
-        """Hear that the stream has ended; what is detected in its last half second."""
+        """Hear that the stream has ended; what is detected in its last second."""
         last = self._detect(self._hearing.push(self._resampler.close()))
         return last + self._detect(self._hearing.close())
 

@@ -16,17 +16,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adml import runtime_losses
 from adml.audio.features import LogMel
 from adml.cli import main
 from adml.errors import DataError, NumericError, UsageError
 from adml.export import runtimes, saved_model
 from adml.export.blocks import Blocks, FixedEncoder, FreeEncoder
-from adml.export.fresh import BLOCK, CLIPS, Call, Speech, make_speech
+from adml.export.fresh import BLOCK, CLIPS, Call, Speech, Stretch, make_speech
 from adml.export.runtimes import RuntimeExport, example, export_runtime, require_runtime
 from adml.models.acoustic import AcousticEncoder
 from adml.models.ctc import FrameClassifier
 from adml.models.text import TextEncoder
-from adml.runtime_export import Figures, RuntimeExports
+from adml.runtime_export import RuntimeExports
+from adml.runtime_losses import Figures, read_spoken
 from adml.spotting import phones
 from adml.spotting.detecting import Detector, stream_scores
 from adml.spotting.enrolment import enrol
@@ -40,6 +42,7 @@ LACKING = [name for module in runtimes.FORMATS.values() for name in module.REQUI
 pytestmark = pytest.mark.skipif(bool(LACKING), reason="the extra export is not installed")
 BLOCKS = Blocks(frames=60, ends=3, lengths=(9, 20))
 RATE_HZ = 16000
+RUNNING = [Stretch(np.ones([60, 40], np.float32), np.array([12, 30, 60], np.int32))]
 WORDS = {"yes": ["Y", "EH1", "S"], "never": ["N", "EH1", "V", "ER0"], "o": ["OW1"]}
 
 
@@ -85,7 +88,7 @@ def _export(folder, *, classifier: bool):
 def speech(source):
     lengths_s = [1.5, 1.2, *np.linspace(0.3, 0.8, 8)]
     clips = [sound(seconds, seed) / np.float32(32768) for seed, seconds in enumerate(lengths_s)]
-    return make_speech(source / "acoustic", clips, BLOCKS, real=True)
+    return make_speech(source / "acoustic", clips, BLOCKS, real=True, running=RUNNING)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,7 @@ def test_speech_is_cut_into_blocks_and_clips_that_differ(speech):
     assert [len(stretch.log_mel) for stretch in speech.stretches] == [60, 60, 60, 60, 15, 30]
     assert len(speech.clips) == len(speech.features) == 8
     assert all(stretch.ends.max() == len(stretch.log_mel) for stretch in speech.stretches)
+    assert speech.running == RUNNING
 
 
 def test_spans_of_a_block_are_those_of_the_saved_model(source, speech):
@@ -343,9 +347,35 @@ def test_figures_are_those_of_all_pairs_and_stand_in_the_table():
         "70.00 | 0.0012 | 0.0456 |",
     ]
     assert made.to_dict()["files"][0]["equal_error_rate"] == 12.5
+    unsaid = RuntimeExports((one,), (Figures(50, 12, None, 0, 0),), own, Path("a"))
+    assert unsaid.table().endswith("| 50.00 | 12.00 |  | 0.0000 | 0.0000 |")
     bare = RuntimeExports((one,), (None,), None, Path("a"))
     assert "AP" not in bare.table() and "SavedModel" not in bare.table()
     assert bare.to_dict()["saved_model"] is None
+
+
+def test_words_are_looked_for_in_what_is_heard_of_the_recordings(source, tmp_path, monkeypatch):
+    write_wave(tmp_path / "all.wav", sound(3.0, seed=5))
+    lines = ["path\ttext\tspeaker\tduration", "all.wav\tyes never go yes\tsomeone\t3.0"]
+    (tmp_path / "manifest.tsv").write_text("\n".join(lines) + "\n")
+    lines = ["path\tword\tspeaker\tstart\tend\tconfidence\tindex"]
+    words = [("yes", 0.1), ("never", 0.8), ("go", 2.0), ("yes", 2.95)]  # the last one is cut off
+    lines += [f"all.wav\t{word}\tsomeone\t{start}\t{start + 0.5}\t0\t{place}"
+              for place, (word, start) in enumerate(words)]  # fmt: skip
+    (tmp_path / "words.tsv").write_text("\n".join(lines) + "\n")
+    spotter = KeywordSpotter.load(source)
+    spoken = read_spoken(tmp_path, spotter, tmp_path / "cache")
+    assert sorted(spoken.words) == ["go", "never", "yes"] == [k.name for k in spoken.keywords]
+    assert spoken.said.all() and len(spoken.recordings[0]) == 3 * RATE_HZ
+    told = spoken.figures(spoken.embed(3), spoken.scores + np.float32([0.0, 0.25, 0.5]))
+    assert told.running_average_precision is None
+    assert (told.score_move_mean, told.score_move_largest) == pytest.approx((0.25, 0.5))
+    monkeypatch.setattr(runtime_losses, "RUNNING_S", 1.25)
+    spoken = read_spoken(tmp_path, spotter, tmp_path / "cache")
+    assert spoken.said.tolist() == [[False, True, True]]
+    assert [len(samples) for samples in spoken.recordings] == [1.25 * RATE_HZ]
+    told = spoken.figures(spoken.embed(3), np.float32([[0.9, 0.5, 0.1]]))
+    assert told.running_average_precision == pytest.approx(100 * (1 / 2 + 2 / 3) / 2)
 
 
 def test_unknown_formats_are_refused_and_an_export_is_not_made_twice(source, capsys):

@@ -130,11 +130,10 @@ def read_spoken(folder: Path, spotter: KeywordSpotter, cache: Path) -> Spoken:
     clips = [store.read(str(path), start, end) for path, start, end in times]
     heard = [len(clip) >= _SHORTEST_S * SAMPLE_RATE_HZ for clip in clips]
     table, clips = table.subset(heard), list(compress(clips, heard))
-    if len(set(table.word.tolist())) < 2:
+    if (different := len(set(table.word.tolist()))) < 2:
         raise DataError(
             f"{folder} has too few words to tell apart. Expected: at least two, of "
-            f"{_SHORTEST_S:g} s or more. Received: {len(set(table.word.tolist()))}. Give another "
-            "set by --clips."
+            f"{_SHORTEST_S:g} s or more. Received: {different}. Give another set by --clips."
         )
     recordings = _enough(store, table.path[::-1].tolist())
     said = [np.isin(list(known), _said(whole, path, len(samples) / SAMPLE_RATE_HZ))
